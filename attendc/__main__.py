@@ -1,0 +1,5 @@
+"""`python -m attendc`."""
+
+from attendc.cli.main import run
+
+run()

@@ -1,0 +1,138 @@
+"""What the user sees: results on stdout, log and progress on stderr, and the libraries' chatter in a file.
+
+tensorflow, litert-torch and nncf write to both streams, some of it from C++. Unless `-v` is given, the file
+descriptors 1 and 2 point to a log file while a command runs, and only the console writes to the real streams.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from attendc.context import Advance
+
+__all__ = ["Console", "open_console"]
+
+
+@dataclass(frozen=True)
+class Console:
+    """Attributes:
+    out: the real stdout.
+    err: the real stderr.
+    log: where the libraries' chatter goes; None with `-v`.
+    quiet: whether progress and log lines are left out (`-q`).
+    """
+
+    out: TextIO
+    err: TextIO
+    log: Path | None
+    quiet: bool = False
+
+    def say(self, text: str) -> None:
+        """Print a line of log."""
+        if not self.quiet:
+            print(text, file=self.err, flush=True)
+
+    def fail(self, text: str) -> None:
+        """Print the line that says why the command failed."""
+        print(f"error: {text}", file=self.err, flush=True)
+
+    def result(self, text: str) -> None:
+        """Print a line of the result."""
+        print(text, file=self.out, flush=True)
+
+    def json(self, content: object) -> None:
+        """Print the one JSON object of `--json`."""
+        print(json.dumps(content, indent=2, sort_keys=False), file=self.out, flush=True)
+
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table on stdout, the first column to the left and the others to the right."""
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left")
+        for index, name in enumerate(head):
+            table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        RichConsole(file=self.out, width=None if self.out.isatty() else 120).print(table)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Advance]:
+        """Show a bar with the time left on a terminal, a line every tenth of the way elsewhere."""
+        if self.quiet:
+            yield lambda count, text="": None
+        elif self.err.isatty():
+            with self._bar(title, total) as advance:
+                yield advance
+        else:
+            yield _Lines(self, title, total)
+
+    @contextmanager
+    def _bar(self, title: str, total: int) -> Iterator[Advance]:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns: Sequence[Any] = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=RichConsole(file=self.err)) as bar:
+            task = bar.add_task(title, total=total, text="")
+            yield lambda count, text="": bar.update(task, advance=count, text=text)
+
+
+class _Lines:
+    """Progress for a log file: one line for every tenth of the way."""
+
+    def __init__(self, console: Console, title: str, total: int) -> None:
+        self.console, self.title, self.total = console, title, max(1, total)
+        self.done = 0
+
+    def __call__(self, count: int, text: str = "") -> None:
+        before = 10 * self.done // self.total
+        self.done += count
+        if 10 * self.done // self.total > before and count:
+            self.console.say(f"{self.title}: {100 * self.done // self.total} % {text}".rstrip())
+
+
+@contextmanager
+def open_console(*, verbose: bool = False, quiet: bool = False) -> Iterator[Console]:
+    """Open the console; unless `verbose`, what anything else prints goes to a log file that is removed at the end.
+
+    The file is kept when the block raises, so that an internal error can be looked into.
+    """
+    if verbose:
+        yield Console(sys.stdout, sys.stderr, None, quiet)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = (os.dup(1), os.dup(2))
+    number, name = tempfile.mkstemp(prefix="attendc-", suffix=".log")
+    os.dup2(number, 1)
+    os.dup2(number, 2)
+    os.close(number)
+    try:
+        with os.fdopen(os.dup(saved[0]), "w") as out, os.fdopen(os.dup(saved[1]), "w") as err:
+            yield Console(out, err, Path(name), quiet)
+        Path(name).unlink()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        os.close(saved[0])
+        os.close(saved[1])

@@ -1,0 +1,55 @@
+"""The command `attendc`: the group, and the edge where exceptions become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from attendc import __version__
+from attendc.cli.train import train_command
+from attendc.errors import AttendcError
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="attendc")
+def cli() -> None:
+    """From a trained AttendNeXt to int8 TFLite, ONNX and TorchScript for ARM, with the proof beside the file.
+
+    \b
+    Start here:
+      attendc quantize examples/attendnext_nano.safetensors --int8
+    Exit codes: 0 ok, 1 internal, 2 usage, 3 checkpoint or model, 4 data, 5 cannot be converted,
+    6 parity, 7 accuracy, 130 interrupted.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+cli.add_command(train_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        cli.main(args=arguments, standalone_mode=False)
+    except AttendcError as e:
+        click.echo(f"error: {e}", err=True)
+        return e.exit_code
+    except click.ClickException as e:
+        e.show()
+        return e.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted: nothing half-written was left behind", err=True)
+        return INTERRUPTED
+    return 0
+
+
+def run() -> None:
+    """Be the console script."""
+    sys.exit(main())

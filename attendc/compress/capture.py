@@ -1,0 +1,62 @@
+"""From an nn.Module to the float graph that everything after works on: exported, functional, batch norms folded."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import fx, nn
+
+from attendc.compress.passes import FLOAT_PASSES, run_passes
+from attendc.errors import CheckpointError
+from attendc.types import Preprocess
+
+__all__ = ["capture", "probe"]
+
+_MOST_IMAGES = 4096
+
+
+def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
+    """Return an input of the right shape, float32 (N, C, H, W), for tracing."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, *preprocess.input_shape, generator=generator)
+
+
+def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
+    """Return the float graph of `model` with a free batch size; `model` is left as it is.
+
+    Raises:
+        CheckpointError: if the model does not take the input that the Spec describes, or torch.export
+            cannot trace it.
+    """
+    model = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
+    sample = probe(preprocess)
+    _check_runs(model, sample)
+    batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
+    try:
+        program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch},), strict=False)
+        program = program.run_decompositions({})
+    except Exception as e:
+        raise CheckpointError(
+            f"torch.export cannot trace the network: {str(e).strip().splitlines()[0]}",
+            hint="Its forward must not branch on values, and must take any batch size",
+        ) from e
+    graph = program.module(check_guards=False)
+    assert isinstance(graph, fx.GraphModule)
+    return run_passes(graph, FLOAT_PASSES)
+
+
+@torch.no_grad()
+def _check_runs(model: nn.Module, sample: torch.Tensor) -> None:
+    try:
+        out = model(sample)
+    except Exception as e:
+        raise CheckpointError(
+            f"the network does not take an input of shape {tuple(sample.shape)}: {str(e).splitlines()[0]}",
+            hint="Check the channels and the size of its input: --input-size, --channels",
+        ) from e
+    if not isinstance(out, torch.Tensor) or out.ndim != 2:
+        shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+        raise CheckpointError(
+            f"the network returns {shape}", hint="A classifier must return logits (N, classes)"
+        )

@@ -1,0 +1,50 @@
+"""Passes on the float graph: each a function that edits the graph in place and says what it did, in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import fx
+
+from attendc.compress.graph import tidy
+from attendc.compress.passes.decompose import decompose_activations
+from attendc.compress.passes.drop_no_ops import drop_no_ops
+from attendc.compress.passes.fold_bn import fold_bn
+from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.pools import spell_out_pools
+from attendc.errors import AttendcError, InternalError
+
+__all__ = ["FLOAT_PASSES", "run_passes"]
+
+Pass = Callable[[fx.GraphModule], list[str]]
+
+FLOAT_PASSES: Sequence[Pass] = (
+    drop_no_ops,
+    fold_bn,
+    give_biases,
+    decompose_activations,
+    spell_out_pools,
+)
+"""In this order: batch norms are folded before biases are given, pools are spelled out once shapes are final."""
+
+
+def run_passes(gm: fx.GraphModule, passes: Sequence[Pass]) -> fx.GraphModule:
+    """Run each pass and check the graph after it; the notes go to `gm.meta["notes"]`.
+
+    Raises:
+        InternalError: naming the pass that broke the graph and the passes before it.
+    """
+    done: list[str] = []
+    notes: list[str] = gm.meta.setdefault("notes", [])
+    for one in passes:
+        try:
+            notes += one(gm)
+            tidy(gm)
+        except AttendcError:
+            raise
+        except Exception as e:
+            raise InternalError(
+                f"pass {one.__name__} broke the graph after {', '.join(done) or 'none'}: {e}"
+            ) from e
+        done.append(one.__name__)
+    return gm

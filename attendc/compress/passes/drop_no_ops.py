@@ -1,0 +1,35 @@
+"""Drop what does nothing at inference: dropout, clones, contiguous, detach, identities, casts to the same type."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from attendc.compress.graph import call_nodes, replace_node
+
+__all__ = ["drop_no_ops"]
+
+aten = torch.ops.aten
+
+_NO_OPS = (
+    aten.dropout.default,
+    aten.clone.default,
+    aten.contiguous.default,
+    aten.detach.default,
+    aten.alias.default,
+    aten.lift_fresh_copy.default,
+)
+
+
+def drop_no_ops(gm: fx.GraphModule) -> list[str]:
+    """Let the users of a no-op read its input."""
+    nodes = call_nodes(gm.graph, *_NO_OPS)
+    nodes += [n for n in call_nodes(gm.graph, aten._to_copy.default) if _same_type(n)]
+    for node in nodes:
+        replace_node(gm, node, node.all_input_nodes[0])
+    return [f"dropped {len(nodes)} operations that do nothing"] if nodes else []
+
+
+def _same_type(node: fx.Node) -> bool:
+    before, after = node.all_input_nodes[0].meta["val"], node.meta["val"]
+    return bool(before.dtype == after.dtype and before.device == after.device)

@@ -1,0 +1,44 @@
+"""What every step is handed beside its input: the seed, the device, and where to say what is going on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+__all__ = ["Advance", "Context", "silent_progress"]
+
+Advance = Callable[[int, str], None]
+"""Called with how many units were done since the last call, and a short text (a loss, say)."""
+
+
+@contextmanager
+def silent_progress(title: str, total: int) -> Iterator[Advance]:
+    """Show nothing; what scripts and tests use."""
+    yield lambda count, text="": None
+
+
+def _say_nothing(text: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Context:
+    """Attributes:
+    seed: of every random choice.
+    device: `cpu` or `cuda`.
+    progress: opens a progress bar, given a title and the number of units.
+    say: prints one line of log.
+    warnings: collects what the user and the manifest must know.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    progress: Callable[[str, int], AbstractContextManager[Advance]] = silent_progress
+    say: Callable[[str], None] = _say_nothing
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Print the line and keep it for the manifest."""
+        self.warnings.append(text)
+        self.say(f"warning: {text}")

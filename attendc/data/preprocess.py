@@ -1,0 +1,109 @@
+"""From uint8 images to the network's input, by the Spec alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attendc.data.images import Images
+from attendc.errors import DataError
+from attendc.types import Preprocess
+
+__all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "to_input"]
+
+def to_input(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
+    """Return float32 (N, C, H, W), normalised, from uint8 images (H, W, C).
+
+    Raises:
+        DataError: if an image does not fit and `how.fit` does not say how to make it fit.
+    """
+    return normalise(fitted(pixels, how), how)
+
+
+def fitted(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
+    """Return uint8 (N, H, W, C) of the size and the channels that `how` asks for."""
+    stack = [fit_image(_to_channels(image, how.channels), how) for image in pixels]
+    return torch.from_numpy(np.stack(stack))
+
+
+def normalise(stack: Tensor, how: Preprocess) -> Tensor:
+    """Return float32 (N, C, H, W) from uint8 (N, H, W, C)."""
+    mean, std = torch.tensor(how.mean), torch.tensor(how.std)
+    x = (stack.to(torch.float32) / 255.0 - mean) / std
+    return x.permute(0, 3, 1, 2).contiguous()
+
+
+def batches(
+    images: Images, how: Preprocess, *, batch_size: int, indices: Sequence[int] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (input (N, C, H, W), targets (N,)) in the order of `indices`, or of the images."""
+    order = range(len(images)) if indices is None else indices
+    for start in range(0, len(order), batch_size):
+        chosen = [int(i) for i in order[start : start + batch_size]]
+        yield to_input(images.read(chosen), how), torch.from_numpy(images.targets[chosen])
+
+
+def fit_image(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
+    """Return the image (H, W, C) brought to the size of `how` by its `fit`."""
+    height, width = image.shape[:2]
+    wanted = (how.height, how.width)
+    if (height, width) == wanted:
+        return image
+    if how.fit == "resize":
+        return _scaled(image, wanted)
+    if how.fit == "crop":
+        return _centre_crop(image, how)
+    if how.fit == "pad" and height <= how.height and width <= how.width:
+        top, left = (how.height - height) // 2, (how.width - width) // 2
+        bottom, right = how.height - height - top, how.width - width - left
+        return np.pad(image, ((top, bottom), (left, right), (0, 0)))
+    raise DataError(
+        f"an image of {width}x{height} does not fit {how.width}x{how.height} with fit={how.fit!r}",
+        hint="Resize the images, or train with --fit resize",
+    )
+
+
+def pixel_statistics(images: Images, *, channels: int, sample: int = 2000) -> tuple[
+    tuple[float, ...], tuple[float, ...]
+]:
+    """Return (mean, std) per channel in units of 0..1, over at most `sample` evenly spaced images."""
+    step = max(1, len(images) // sample)
+    pixels = images.read(list(range(0, len(images), step)))
+    flat = np.concatenate([_to_channels(p, channels).reshape(-1, channels) for p in pixels]) / 255.0
+    return tuple(map(float, flat.mean(0).round(4))), tuple(map(float, flat.std(0).round(4)))
+
+
+def _to_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return the image with `channels`; one channel is repeated, colour is never thrown away."""
+    if image.shape[2] == channels:
+        return image
+    if image.shape[2] == 1:
+        return np.repeat(image, channels, axis=2)
+    raise DataError(
+        f"an image has {image.shape[2]} channels, the network takes {channels}",
+        hint="Convert the images to grayscale, or use a network for colour",
+    )
+
+
+def _scaled(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    flat = image[..., 0] if image.shape[2] == 1 else image
+    scaled = Image.fromarray(flat).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    pixels = np.asarray(scaled, dtype=np.uint8)
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _centre_crop(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    shorter = min(how.height, how.width) / how.crop_ratio
+    ratio = max(shorter / min(height, width), how.height / height, how.width / width)
+    image = _scaled(
+        image, (max(how.height, round(height * ratio)), max(how.width, round(width * ratio)))
+    )
+    top, left = (image.shape[0] - how.height) // 2, (image.shape[1] - how.width) // 2
+    return image[top : top + how.height, left : left + how.width]

@@ -1,0 +1,110 @@
+"""Files and folders that appear whole or not at all, and their hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attendc.errors import OutputError
+
+__all__ = ["new_folder", "replace_file", "sha256"]
+
+_HINTS = {
+    errno.ENOSPC: "Free some space and run it again",
+    errno.EROFS: "Choose another place with -o",
+    errno.EACCES: "Choose another place with -o, or change its permissions",
+    errno.ENOTDIR: "A part of the path is a file; choose another place with -o",
+}
+
+
+def sha256(path: Path) -> str:
+    """Return the hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; on success it takes the place of `path`, else it is removed.
+
+    Raises:
+        OutputError: if it cannot be written (read-only, disk full, a folder of that name).
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="Give the name of a file")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        beside.replace(path)
+    except OSError as e:
+        raise _output_error(path, e) from e
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a folder beside `path` to fill; on success it becomes `path`, else it is removed.
+
+    With `force` an existing folder is replaced, but only one that attendc made (it holds a manifest.json).
+
+    Raises:
+        OutputError: if `path` exists and may not be replaced, or cannot be written.
+    """
+    _check_replaceable(path, force=force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    except OSError as e:
+        raise _output_error(path, e) from e
+    try:
+        yield beside
+        beside.chmod(0o755)
+        _swap(beside, path)
+    except OSError as e:
+        raise _output_error(path, e) from e
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, *, force: bool) -> None:
+    if not path.exists():
+        return
+    if not force:
+        raise OutputError(f"{path} exists already", hint="Add --force to replace it, or choose -o")
+    if not (path / "manifest.json").is_file():
+        raise OutputError(
+            f"{path} was not made by attendc (it holds no manifest.json)",
+            hint="Remove it yourself, or choose another place with -o",
+        )
+
+
+def _swap(beside: Path, path: Path) -> None:
+    """Put `beside` in the place of `path`; what stood there is removed only after."""
+    if not path.exists():
+        beside.rename(path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    path.rename(old / path.name)
+    try:
+        beside.rename(path)
+    except OSError:
+        (old / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    hint = _HINTS.get(error.errno or 0, "Choose another place with -o")
+    return OutputError(f"cannot write {path}: {error.strerror or error}", hint=hint)

@@ -1,0 +1,139 @@
+"""AttendNeXt: one config, one network, and the presets of the family.
+
+Source: arXiv 2208.06980 (family), 2311.11656 (layout of the one published member). The depths of `attendnext`
+are our reconstruction: the abstract's size claim (1.37x smaller than MobileNetV3-L) allows at most 3.94 M.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from attendc.models.layers import DCAC, BasicBlock, BottleneckBlock, ConvBN
+
+__all__ = ["PRESETS", "AttendNeXt", "AttendNeXtConfig", "attendnext_from_config"]
+
+
+@dataclass(frozen=True)
+class AttendNeXtConfig:
+    """One member of the family.
+
+    Attributes:
+        widths: channels of the four stages; stages 3 and 4 put out `expansion` times as many.
+        depths: blocks of the four stages, the DC-AC that opens each stage included.
+        columns: groups of every 3x3 convolution after the first.
+        stem_width: channels of the stem.
+        stem_stride: stride of the stem's first convolution.
+        stem_pool: whether the 3x3/2 average pool closes the stem.
+        stage_strides: how much each stage's DC-AC condenses the resolution.
+        gate: `softmax` (faithful), `sigmoid` or `hardsigmoid`.
+        activation: `silu`, `relu`, `relu6` or `hardswish`.
+        expansion: of the bottleneck stages.
+        classes: outputs.
+        in_channels: channels of the image.
+    """
+
+    widths: tuple[int, int, int, int] = (40, 84, 176, 372)
+    depths: tuple[int, int, int, int] = (3, 4, 6, 2)
+    columns: int = 4
+    stem_width: int = 32
+    stem_stride: int = 2
+    stem_pool: bool = True
+    stage_strides: tuple[int, int, int, int] = (1, 2, 2, 2)
+    gate: str = "softmax"
+    activation: str = "silu"
+    expansion: int = 2
+    classes: int = 1000
+    in_channels: int = 3
+
+
+_BOTTLENECK = (False, False, True, True)
+
+
+class AttendNeXt(nn.Module):
+    """The network: stem, four stages, global average pool, linear. (N, in_channels, H, W) -> (N, classes)."""
+
+    def __init__(self, config: AttendNeXtConfig) -> None:
+        """Build it with He-initialised convolutions."""
+        super().__init__()
+        self.config = config
+        self.stem = _stem(config)
+        stages: list[nn.Module] = []
+        channels = config.stem_width
+        for index in range(len(config.depths)):
+            stage, channels = _stage(config, index, channels)
+            stages.append(stage)
+        self.stages = nn.Sequential(*stages)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten(1)
+        self.head = nn.Linear(channels, config.classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.head(self.flatten(self.pool(self.stages(self.stem(x)))))
+        return logits
+
+
+def _stem(config: AttendNeXtConfig) -> nn.Sequential:
+    width, act = config.stem_width, config.activation
+    parts: list[nn.Module] = [
+        ConvBN(config.in_channels, width, 3, stride=config.stem_stride, activation=act),
+        ConvBN(width, width, 3, columns=config.columns, activation=act),
+    ]
+    if config.stem_pool:
+        parts.append(nn.AvgPool2d(3, 2, 1))
+    return nn.Sequential(*parts)
+
+
+def _stage(config: AttendNeXtConfig, index: int, channels: int) -> tuple[nn.Sequential, int]:
+    """Return the stage and its output channels."""
+    width, act, bottleneck = config.widths[index], config.activation, _BOTTLENECK[index]
+    blocks: list[nn.Module] = [
+        DCAC(
+            channels,
+            width,
+            stride=config.stage_strides[index],
+            columns=config.columns,
+            bottleneck=bottleneck,
+            gate=config.gate,
+            activation=act,
+            expansion=config.expansion,
+        )
+    ]
+    for _ in range(config.depths[index] - 1):
+        if bottleneck:
+            block: nn.Module = BottleneckBlock(
+                width, columns=config.columns, activation=act, expansion=config.expansion
+            )
+        else:
+            block = BasicBlock(width, columns=config.columns, activation=act)
+        blocks.append(block)
+    return nn.Sequential(*blocks), width * (config.expansion if bottleneck else 1)
+
+
+PRESETS: dict[str, AttendNeXtConfig] = {
+    "attendnext_xa": AttendNeXtConfig(depths=(2, 2, 3, 1)),
+    "attendnext": AttendNeXtConfig(depths=(3, 4, 6, 2)),
+    "attendnext_nano": AttendNeXtConfig(
+        widths=(16, 32, 64, 128),
+        depths=(2, 2, 2, 1),
+        stem_width=16,
+        stem_stride=1,
+        stem_pool=False,
+        gate="sigmoid",
+        classes=10,
+        in_channels=1,
+    ),
+}
+"""`attendnext_xa` is the published member (2311.11656), `attendnext` our reconstruction for ImageNet,
+`attendnext_nano` a member for images of 32x32 with one channel."""
+
+
+def attendnext_from_config(**fields: object) -> AttendNeXt:
+    """Build from the fields of `AttendNeXtConfig`, as a Spec keeps them (lists where the config has tuples)."""
+    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return AttendNeXt(AttendNeXtConfig(**tuples))  # type: ignore[arg-type]

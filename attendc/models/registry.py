@@ -1,0 +1,93 @@
+"""From an Architecture to a network: the presets, and factories of the user's own (`package.module:function`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import sys
+from pathlib import Path
+
+from torch import nn
+
+from attendc.errors import CheckpointError, UsageError
+from attendc.models.attendnext import PRESETS, attendnext_from_config
+from attendc.types import Architecture
+
+__all__ = ["PRESET_INPUTS", "build", "resolve"]
+
+PRESET_INPUTS = {"attendnext_nano": (1, 32, 32)}
+"""(C, H, W) of the presets that are not for (3, 224, 224)."""
+
+FAMILY = "attendnext"
+
+
+def resolve(name: str, arguments: dict[str, object], *, classes: int | None = None) -> Architecture:
+    """Return the Architecture that `--model NAME --model-arg K=V` means, with a preset spelled out as its config.
+
+    Raises:
+        UsageError: if NAME is neither a preset nor `package.module:function`, or a K is no field of the config.
+    """
+    if ":" in name:
+        return Architecture(name, dict(arguments))
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, 1)
+        raise UsageError(
+            f"no model {name!r}",
+            hint=(f"Did you mean {close[0]}? " if close else "")
+            + f"Presets: {', '.join(PRESETS)}; or give package.module:factory",
+        )
+    fields = dataclasses.asdict(PRESETS[name])
+    unknown = arguments.keys() - fields.keys()
+    if unknown:
+        raise UsageError(
+            f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}"
+        )
+    fields |= arguments
+    if classes is not None:
+        fields["classes"] = classes
+    return Architecture(FAMILY, fields)
+
+
+def build(architecture: Architecture, *, allow_foreign: bool = False) -> nn.Module:
+    """Build the network with fresh weights.
+
+    A foreign factory is code of somebody's: it is imported only where the user named it on this very command,
+    never because a checkpoint says so.
+
+    Raises:
+        CheckpointError: if the factory may not be, or cannot be, imported and called.
+    """
+    if not architecture.is_foreign:
+        if architecture.factory != FAMILY:
+            raise CheckpointError(f"this attendc knows no architecture {architecture.factory!r}")
+        try:
+            return attendnext_from_config(**architecture.args)
+        except (TypeError, ValueError, KeyError) as e:
+            raise CheckpointError(f"cannot build {architecture}: {e}") from e
+    if not allow_foreign:
+        raise CheckpointError(
+            f"the checkpoint asks to import {architecture.factory}, which is code",
+            hint=f"If you trust it, repeat the command with --model {architecture.factory}",
+        )
+    return _call_factory(architecture)
+
+
+def _call_factory(architecture: Architecture) -> nn.Module:
+    module_name, _, function = architecture.factory.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        factory = getattr(importlib.import_module(module_name), function)
+        model = factory(**architecture.args)
+    except Exception as e:
+        raise CheckpointError(
+            f"--model {architecture.factory} failed: {type(e).__name__}: {e}",
+            hint="It must be an importable function that returns a torch.nn.Module",
+        ) from e
+    if not isinstance(model, nn.Module):
+        raise CheckpointError(
+            f"--model {architecture.factory} returned {type(model).__name__}, not a torch.nn.Module"
+        )
+    return model

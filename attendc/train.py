@@ -1,0 +1,309 @@
+"""The one training loop: training, recovery after pruning, quantization-aware training and distillation use it.
+
+Every random choice is drawn from (seed, epoch, step), so a run that was killed and resumed gives the same weights
+as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attendc.context import Context
+from attendc.data.augment import flip_and_shift
+from attendc.data.images import Images, take
+from attendc.data.preprocess import batches, fitted, normalise
+from attendc.errors import CheckpointError, DataError
+from attendc.files import replace_file
+from attendc.types import Preprocess
+
+__all__ = ["Task", "TrainOptions", "TrainResult", "accuracy", "hold_out", "learning_rate", "train"]
+
+FINAL_LR_RATIO = 0.01
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step; the last, smaller batch of an epoch is left out.
+        lr: peak learning rate of AdamW.
+        weight_decay: on convolution and linear weights only.
+        warmup: part of all steps in which the rate rises linearly; then it falls along a cosine.
+        label_smoothing: of the cross-entropy.
+        flip: mirror half of the images.
+        shift: move each image by up to so many pixels.
+        distill: weight of the teacher's soft targets against the labels, 0..1; needs a teacher.
+        temperature: of the soft targets.
+        save_every: steps between two resume states.
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    lr: float = 4e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.05
+    label_smoothing: float = 0.1
+    flip: bool = True
+    shift: int = 2
+    distill: float = 0.0
+    temperature: float = 2.0
+    save_every: int = 200
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train on. `on_step(model, step, steps)` is called before each step (QAT freezes ranges there)."""
+
+    train: Images
+    val: Images
+    preprocess: Preprocess
+    teacher: nn.Module | None = None
+    on_step: Callable[[nn.Module, int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Weights and validation accuracy (0..1) at the best and at the last epoch; `curve` has one row an epoch."""
+
+    best: dict[str, Tensor]
+    best_accuracy: float
+    last: dict[str, Tensor]
+    last_accuracy: float
+    curve: tuple[dict[str, float], ...]
+
+
+@dataclass
+class _Progress:
+    """What changes while training and what a resume state holds."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    best_accuracy: float = -1.0
+    best: dict[str, Tensor] | None = None
+    curve: list[dict[str, float]] | None = None
+
+
+def hold_out(images: Images, part: float, *, seed: int) -> tuple[Images, Images]:
+    """Split off `part` of the images, drawn by the seed, to choose the best epoch by: (rest, held out)."""
+    order = np.random.default_rng([seed, 0x5E7]).permutation(len(images))
+    cut = max(1, round(len(images) * part))
+    return take(images, [int(i) for i in order[cut:]]), take(images, [int(i) for i in order[:cut]])
+
+
+def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
+    """Return the rate of one step: linear warm-up, then a cosine down to `FINAL_LR_RATIO` of the peak."""
+    warm = max(1, round(steps * options.warmup))
+    if step < warm:
+        return options.lr * (step + 1) / warm
+    turn = (step - warm) / max(1, steps - warm)
+    low = options.lr * FINAL_LR_RATIO
+    return low + (options.lr - low) * 0.5 * (1 + math.cos(math.pi * turn))
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    options: TrainOptions,
+    context: Context,
+    *,
+    state_file: Path | None = None,
+    resume: bool = False,
+) -> TrainResult:
+    """Train `model` in place, keeping a resume state in `state_file` if one is named.
+
+    Raises:
+        DataError: if an epoch has no whole batch.
+        CheckpointError: if `resume` is asked for and the state is missing, damaged or of other options.
+    """
+    epoch_steps = len(task.train) // options.batch_size
+    if epoch_steps == 0:
+        raise DataError(
+            f"{len(task.train)} training images make no batch of {options.batch_size}",
+            hint="Give more images or a smaller --batch-size",
+        )
+    torch.manual_seed(context.seed)
+    model.to(context.device, memory_format=torch.channels_last)
+    optimizer = _optimizer(model, options)
+    done = _Progress(curve=[])
+    signature = {**asdict(options), "seed": context.seed, "images": len(task.train)}
+    if resume and state_file is not None:
+        _load_state(state_file, model, optimizer, done, signature)
+    steps = options.epochs * epoch_steps
+    with context.progress("train", steps) as advance:
+        advance(done.step, "")
+        for epoch in range(done.step // epoch_steps, options.epochs):
+            for pixels, targets in _epoch(task, options, context.seed, epoch, done.step % epoch_steps):
+                loss = _step(model, optimizer, task, options, (pixels, targets), done.step, steps)
+                done.step += 1
+                done.loss_sum += loss
+                advance(1, f"epoch {epoch + 1}/{options.epochs} loss {loss:.3f}")
+                if state_file is not None and done.step % options.save_every == 0:
+                    if done.step % epoch_steps:
+                        _save_state(state_file, model, optimizer, done, signature)
+            _end_epoch(model, task, done, epoch, epoch_steps, context)
+            if state_file is not None:
+                _save_state(state_file, model, optimizer, done, signature)
+    last = _weights(model)
+    rows = tuple(done.curve or ())
+    last_accuracy = rows[-1]["val_accuracy"] if rows else accuracy(model, task.val, task.preprocess)
+    return TrainResult(done.best or last, max(done.best_accuracy, 0.0), last, last_accuracy, rows)
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, images: Images, preprocess: Preprocess, *, batch_size: int = 250) -> float:
+    """Return top-1 accuracy (0..1) in eval mode; the mode the model was in is kept."""
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    was_training = _set_training(model, training=False)
+    hits = 0
+    for x, targets in batches(images, preprocess, batch_size=batch_size):
+        x = x.to(device, memory_format=torch.channels_last)
+        hits += int((model(x).argmax(1).cpu() == targets).sum())
+    _set_training(model, training=was_training)
+    return hits / len(images)
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    task: Task,
+    options: TrainOptions,
+    batch: tuple[Tensor, Tensor],
+    step: int,
+    steps: int,
+) -> float:
+    """Do one step of AdamW and return its loss."""
+    if task.on_step is not None:
+        task.on_step(model, step, steps)
+    _set_training(model, training=True)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, steps, options)
+    device = next(model.parameters()).device
+    x = batch[0].to(device, memory_format=torch.channels_last)
+    targets = batch[1].to(device)
+    logits = model(x)
+    loss = functional.cross_entropy(logits, targets, label_smoothing=options.label_smoothing)
+    if task.teacher is not None and options.distill > 0:
+        soft = _distillation(logits, x, task.teacher, options.temperature)
+        loss = (1 - options.distill) * loss + options.distill * soft
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _distillation(logits: Tensor, x: Tensor, teacher: nn.Module, temperature: float) -> Tensor:
+    """Return the Kullback-Leibler distance to the teacher's softened outputs. Source: arXiv 1503.02531."""
+    with torch.no_grad():
+        wanted = functional.log_softmax(teacher(x) / temperature, dim=1)
+    given = functional.log_softmax(logits / temperature, dim=1)
+    distance = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+    return distance * temperature**2
+
+
+def _epoch(
+    task: Task, options: TrainOptions, seed: int, epoch: int, first: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the augmented batches of one epoch from batch number `first` on."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(task.train))
+    for index in range(first, len(task.train) // options.batch_size):
+        chosen = [int(i) for i in order[index * options.batch_size : (index + 1) * options.batch_size]]
+        drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
+        generator = torch.Generator().manual_seed(int(drawn))
+        stack = fitted(task.train.read(chosen), task.preprocess)
+        stack = flip_and_shift(stack, flip=options.flip, shift=options.shift, generator=generator)
+        yield normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
+
+
+def _end_epoch(
+    model: nn.Module, task: Task, done: _Progress, epoch: int, epoch_steps: int, context: Context
+) -> None:
+    """Measure on the validation images and keep the weights if they are the best so far."""
+    reached = accuracy(model, task.val, task.preprocess)
+    loss = done.loss_sum / epoch_steps
+    done.loss_sum = 0.0
+    assert done.curve is not None
+    done.curve.append({"epoch": epoch + 1, "loss": round(loss, 5), "val_accuracy": reached})
+    context.say(f"epoch {epoch + 1}: loss {loss:.4f}, validation accuracy {reached:.2%}")
+    if reached > done.best_accuracy:
+        done.best_accuracy, done.best = reached, _weights(model)
+
+
+def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
+    """Return AdamW that decays matrices and kernels, not biases, norms or ranges (Source: arXiv 1812.01187, 3.1)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.lr)
+
+
+def _set_training(model: nn.Module, *, training: bool) -> bool:
+    """Switch the mode and return the old one; an exported graph has its mode built in and is left alone."""
+    was = model.training
+    if not isinstance(model, torch.fx.GraphModule) and was != training:
+        model.train(training)
+    return was
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+
+
+def _save_state(
+    file: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    done: _Progress,
+    signature: dict[str, Any],
+) -> None:
+    state = {
+        "signature": signature,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "rng": torch.get_rng_state(),
+        "progress": asdict(done),
+    }
+    with replace_file(file) as beside:
+        torch.save(state, beside)
+
+
+def _load_state(
+    file: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    done: _Progress,
+    signature: dict[str, Any],
+) -> None:
+    if not file.exists():
+        raise CheckpointError(f"no resume state {file}", hint="Run the command without --resume")
+    try:
+        state = torch.load(file, weights_only=True)
+        held = state["signature"]
+    except Exception as e:
+        raise CheckpointError(
+            f"the resume state {file} cannot be read: {e}", hint="Remove it and train again"
+        ) from e
+    differing = sorted(k for k in signature if held.get(k) != signature[k])
+    if differing:
+        told = ", ".join(f"{k} {held.get(k)!r} then, {signature[k]!r} now" for k in differing)
+        raise CheckpointError(
+            f"the resume state {file} is of another run: {told}", hint="Repeat the same options"
+        )
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["rng"])
+    for key, value in copy.deepcopy(state["progress"]).items():
+        setattr(done, key, value)

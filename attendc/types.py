@@ -1,0 +1,109 @@
+"""The frozen data that flows between steps: what a network is, what it wants to see, what was done to it.
+
+Nothing here imports torch or numpy, so every other module may import this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+__all__ = [
+    "Architecture",
+    "Preprocess",
+    "QuantParams",
+    "Spec",
+]
+
+Fit = Literal["pad", "resize", "crop", "none"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build the network again: `factory` is a preset or `package.module:function`, `args` its keywords."""
+
+    factory: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_foreign(self) -> bool:
+        """True where building the network imports code that is not attendc's."""
+        return ":" in self.factory
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From a uint8 image to the network's input, float32 (N, C, H, W).
+
+    Attributes:
+        height: rows of the network's input.
+        width: columns of the network's input.
+        channels: 1 (luminance) or 3 (RGB).
+        mean: per channel, in units of 0..1, subtracted after division by 255.
+        std: per channel, in units of 0..1.
+        fit: `pad` centres the image on a canvas of zeros, `resize` scales both sides, `crop` scales the
+            shorter side and cuts the centre, `none` demands the exact size.
+        crop_ratio: for `crop`: the part of the scaled shorter side that is kept (0.875 keeps 224 of 256).
+        layout: the layout that the torch network takes; converters to NHWC say so in their own metadata.
+    """
+
+    height: int
+    width: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fit: Fit = "resize"
+    crop_ratio: float = 0.875
+    layout: Literal["NCHW"] = "NCHW"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Return (C, H, W)."""
+        return (self.channels, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything a later step must know about a checkpoint, so that nobody has to be asked again.
+
+    Attributes:
+        architecture: how to build the network.
+        preprocess: how its input is made.
+        labels: a name per class, in the order of the outputs.
+        data: what `--data` takes when a command is not told otherwise; empty if unknown.
+        history: one entry per step that made this checkpoint, oldest first.
+    """
+
+    architecture: Architecture
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    data: str = ""
+    history: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """Return the number of outputs."""
+        return len(self.labels)
+
+    def after(self, **step: Any) -> Spec:
+        """Return a copy with one more entry of history."""
+        return replace(self, history=(*self.history, step))
+
+
+@dataclass(frozen=True)
+class QuantParams:
+    """How the real numbers of one tensor are written as integers: real = scale * (integer - zero_point).
+
+    Attributes:
+        scale: one entry, or one per output channel.
+        zero_point: as long as `scale`.
+        qmin: smallest integer used.
+        qmax: largest integer used.
+        ch_axis: axis of the channels that `scale` runs over; None per tensor.
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    qmin: int = -128
+    qmax: int = 127
+    ch_axis: int | None = None
