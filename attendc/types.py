@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 __all__ = [
     "Architecture",
+    "Layer",
     "Preprocess",
     "QuantParams",
+    "QuantTable",
     "Spec",
+    "Stamp",
 ]
 
 Fit = Literal["pad", "resize", "crop", "none"]
@@ -107,3 +110,54 @@ class QuantParams:
     qmin: int = -128
     qmax: int = 127
     ch_axis: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The integers of one convolution or linear layer, in the layout of torch.
+
+    Attributes:
+        weight: int8 (O, I, H, W) or (O, I), as bytes in that order.
+        shape: of the weight.
+        scale: float32 per output channel.
+        bias: int32 (O,).
+    """
+
+    weight: bytes
+    shape: tuple[int, ...]
+    scale: tuple[float, ...]
+    bias: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class QuantTable:
+    """Every scale, zero point and integer weight of a quantized graph, or read back from an artefact.
+
+    Attributes:
+        activations: (scale, zero point) of each tensor, by the tensor's own name there.
+        layers: by the layer's own name there.
+    """
+
+    activations: dict[str, tuple[float, int]]
+    layers: dict[str, Layer]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What is written into every artefact so that it can be traced back and used without asking anybody.
+
+    Attributes:
+        attendc: version that made it.
+        checkpoint_sha256: of the checkpoint it came from.
+        labels: a name per class.
+        preprocess: how its input is made.
+        calibration: where the ranges come from; `random` where no data was used, empty in float artefacts.
+        dtype: `int8` or `float32`.
+    """
+
+    attendc: str
+    checkpoint_sha256: str
+    labels: tuple[str, ...]
+    preprocess: Preprocess
+    calibration: str = ""
+    dtype: str = "int8"

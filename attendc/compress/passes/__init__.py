@@ -10,6 +10,7 @@ from attendc.compress.graph import tidy
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.fold_bn import fold_bn
+from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.errors import AttendcError, InternalError
@@ -20,6 +21,7 @@ Pass = Callable[[fx.GraphModule], list[str]]
 
 FLOAT_PASSES: Sequence[Pass] = (
     drop_no_ops,
+    free_batch,
     fold_bn,
     give_biases,
     decompose_activations,

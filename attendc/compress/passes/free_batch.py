@@ -1,0 +1,33 @@
+"""Let reshapes infer the batch size: view(x, [batch, 256]) becomes view(x, [-1, 256]).
+
+A size that is read from a tensor becomes a constant when the graph is traced for TorchScript, and a row of shape
+operators in ONNX.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from attendc.compress.graph import call_nodes
+
+__all__ = ["free_batch"]
+
+aten = torch.ops.aten
+
+
+def free_batch(gm: fx.GraphModule) -> list[str]:
+    """Rewrite views and reshapes in which the batch is the only size that is not a number."""
+    freed = 0
+    for node in call_nodes(gm.graph, aten.view.default, aten.reshape.default):
+        shape = node.args[1]
+        assert isinstance(shape, (list, tuple))
+        unknown = [d for d in shape if not isinstance(d, int)]
+        if len(unknown) == 1 and -1 not in shape and _is_batch(unknown[0]):
+            node.args = (node.args[0], [d if isinstance(d, int) else -1 for d in shape])
+            freed += 1
+    return [f"freed the batch size of {freed} reshapes"] if freed else []
+
+
+def _is_batch(size: object) -> bool:
+    return isinstance(size, fx.Node) and size.target is aten.sym_size.int and size.args[1] == 0

@@ -1,0 +1,81 @@
+"""The quantized graph as a file: a torch.export program (.pt2) with its Spec and stamp inside."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+import attendc.qdq  # noqa: F401 - registers the operators that the file names
+from attendc.checkpoint import spec_from_json, spec_to_json
+from attendc.errors import CheckpointError
+from attendc.files import replace_file
+from attendc.types import Spec, Stamp
+
+__all__ = ["SavedProgram", "batch_dim", "inference_module", "load_program", "save_program"]
+
+_EXTRA = "attendc.json"
+_MOST_IMAGES = 4096
+
+
+@dataclass(frozen=True)
+class SavedProgram:
+    """A graph read from a .pt2: `graph` runs on any batch size, `stamp` is its provenance as written."""
+
+    graph: fx.GraphModule
+    spec: Spec
+    stamp: dict[str, Any]
+
+
+def batch_dim() -> Any:
+    """Return the free batch dimension of every export."""
+    return torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
+
+
+def inference_module(graph: fx.GraphModule) -> nn.Module:
+    """Return the graph as a plain module in eval mode, which exporters and tracers insist on."""
+    return fx.GraphModule(graph, copy.deepcopy(graph.graph)).eval()
+
+
+def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) -> None:
+    """Write the graph as .pt2.
+
+    Raises:
+        OutputError: if the file cannot be written.
+    """
+    sample = torch.zeros(2, *spec.preprocess.input_shape)
+    program = torch.export.export(
+        inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},)
+    )
+    extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
+    with replace_file(path) as beside, beside.open("wb") as file:
+        torch.export.save(program, file, extra_files={_EXTRA: extra})
+
+
+def load_program(path: Path) -> SavedProgram:
+    """Read a .pt2 that attendc wrote.
+
+    Raises:
+        CheckpointError: if it is missing, damaged or not attendc's.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no file {path}", hint="attendc quantize writes one: model.pt2")
+    extra = {_EXTRA: ""}
+    try:
+        with path.open("rb") as file:
+            program = torch.export.load(file, extra_files=extra)
+        content = json.loads(extra[_EXTRA])
+    except Exception as e:
+        raise CheckpointError(
+            f"{path} is no quantized graph of attendc's: {str(e).strip().splitlines()[0][:200]}",
+            hint="Make it again with attendc quantize",
+        ) from e
+    graph = program.module(check_guards=False)
+    assert isinstance(graph, fx.GraphModule)
+    return SavedProgram(graph, spec_from_json(content["spec"]), content["stamp"])

@@ -1,0 +1,129 @@
+"""ONNX: QDQ int8 with integer initializers, or float32; dynamic batch; simplified, checked and pinned.
+
+Opset 18 and IR version 8 (ONNX 1.13, December 2022): onnxruntime reads them from 1.14 on, so every runtime of the
+last two years does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import fx
+
+from attendc.converters.onnx_fold import fold_layers
+from attendc.converters.program import batch_dim, inference_module
+from attendc.errors import ConversionError
+from attendc.files import replace_file
+from attendc.types import Layer, Stamp
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["IR_VERSION", "OPSET", "write_onnx"]
+
+OPSET = 18
+IR_VERSION = 8
+
+
+def write_onnx(
+    path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[str, Layer] | None = None
+) -> list[str]:
+    """Convert a quantized graph (with the integers of its `layers`) or a float graph; return notes.
+
+    Raises:
+        ConversionError: if the exporter cannot, or what it wrote is no valid ONNX.
+        OutputError: if the file cannot be written.
+    """
+    import onnx
+
+    model = _export(graph, stamp)
+    if layers:
+        fold_layers(model, layers)
+    _strip(model)
+    model, notes = _simplify(model)
+    model.ir_version = IR_VERSION
+    _add_metadata(model, stamp)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as e:
+        raise ConversionError(f"the ONNX file would be invalid: {e}") from e
+    with replace_file(path) as beside:
+        beside.write_bytes(model.SerializeToString(deterministic=True))
+    return notes
+
+
+def _export(graph: fx.GraphModule, stamp: Stamp) -> onnx.ModelProto:
+    sample = (torch.zeros(2, *stamp.preprocess.input_shape),)
+    try:
+        program = torch.onnx.export(
+            inference_module(graph),
+            sample,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_shapes=({0: batch_dim()},),
+            optimize=False,
+            verbose=False,
+        )
+    except Exception as e:
+        reason = str(e).strip().splitlines()
+        raise ConversionError(
+            f"torch.onnx cannot export the graph: {reason[0] if reason else type(e).__name__}",
+            hint="Run again with -v to see its log",
+        ) from e
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter wrote for its own debugging: module stacks and node metadata."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    for tensor in model.graph.initializer:
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    del model.functions[:]
+
+
+def _simplify(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
+    """Simplify by onnxsim and move constants to initializers, each stored once; keep the model where that fails."""
+    import onnx_ir
+    import onnxsim
+    from onnx_ir.passes import common
+
+    try:
+        simplified, same = onnxsim.simplify(model)
+    except Exception as e:  # noqa: BLE001 - onnxsim raises whatever its C++ does
+        return model, [f"onnxsim failed and was left out: {e}"]
+    if not same:
+        return model, ["onnxsim changed the results and was left out"]
+    lifted: Any = onnx_ir.serde.deserialize_model(simplified)
+    for one in (
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.RemoveUnusedNodesPass(),
+    ):
+        lifted = one(lifted).model
+    return onnx_ir.serde.serialize_model(lifted), []
+
+
+def _add_metadata(model: onnx.ModelProto, stamp: Stamp) -> None:
+    import onnx
+
+    values: dict[str, Any] = dataclasses.asdict(stamp)
+    texts = {f"attendc.{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
+    onnx.helper.set_model_props(model, texts)
+    model.producer_name, model.producer_version = "attendc", stamp.attendc
+    model.doc_string = ""
+    model.graph.name = "attendc"

@@ -1,0 +1,101 @@
+"""TFLite by litert-torch: NHWC input, true int8 operators from the graph's own scales, no layout operators.
+
+The converter reads the scales that stand in the graph and calibrates nothing. What it wrote is then checked: an
+int8 file with a float operator, a TRANSPOSE, or a QUANTIZE or DEQUANTIZE inside is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from attendc.converters.program import inference_module
+from attendc.converters.tflite_io import Io, set_io
+from attendc.converters.tflite_schema import read_model, write_model
+from attendc.errors import ConversionError
+from attendc.files import replace_file
+from attendc.types import Preprocess, Stamp
+
+__all__ = ["METADATA_NAME", "write_tflite"]
+
+METADATA_NAME = "attendc"
+
+
+class _Nhwc(nn.Module):
+    """The network with its input as (N, H, W, C); the permutation cancels with the converter's own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        y: Tensor = self.network(image.permute(0, 3, 1, 2))
+        return y
+
+
+def write_tflite(
+    path: Path,
+    graph: fx.GraphModule,
+    stamp: Stamp,
+    *,
+    io: Io = "int8",
+) -> None:
+    """Convert a quantized graph (`stamp.dtype` int8) or a float graph to `path`, for one image at a time.
+
+    `io` is the type of the input and output of an int8 file.
+
+    Raises:
+        ConversionError: if the converter cannot.
+        OutputError: if the file cannot be written.
+    """
+    with replace_file(path) as beside:
+        _convert(beside, graph, stamp.preprocess, quantized=stamp.dtype == "int8")
+        model = read_model(beside)
+        if stamp.dtype == "int8":
+            set_io(model, io)
+        _add_metadata(model, stamp)
+        write_model(beside, model)
+
+
+def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quantized: bool) -> None:
+    import litert_torch
+    from litert_torch.quantize import pt2e_quantizer
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    channels, height, width = preprocess.input_shape
+    sample = (torch.zeros(1, height, width, channels),)
+    config: Any = None
+    if quantized:
+        # Only its presence counts: it tells the converter to turn q/dq pairs into int8 operators.
+        scheme = pt2e_quantizer.get_symmetric_quantization_config()
+        config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
+    try:
+        converted = litert_torch.convert(
+            _Nhwc(inference_module(graph)), sample, quant_config=config
+        )
+        converted.export(str(path))
+    except Exception as e:
+        reason = str(e).strip().splitlines()
+        raise ConversionError(
+            f"litert-torch cannot convert the graph: {reason[0] if reason else type(e).__name__}",
+            hint="Run again with -v to see its log",
+        ) from e
+
+
+def _add_metadata(model: Any, stamp: Stamp) -> None:
+    """Store the stamp as JSON under the name `attendc`, and say what the model is in its description."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffer = schema.BufferT()
+    buffer.data = list(json.dumps(dataclasses.asdict(stamp), sort_keys=True).encode())
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    model.description = f"attendc {stamp.attendc}, {stamp.dtype}, NHWC"

@@ -1,0 +1,78 @@
+"""Reading a quantized graph: its quantize nodes, their parameters, and the integers of its layers.
+
+The operators are torch's `quantized_decomposed.*`; importing this module makes torch know them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torchao.quantization.pt2e  # noqa: F401 - registers quantized_decomposed
+from torch import Tensor, fx
+
+from attendc.types import Layer, QuantTable
+
+__all__ = ["activation_nodes", "input_params", "layer_nodes", "output_params", "quant_table"]
+
+_Q = torch.ops.quantized_decomposed
+_LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
+
+
+def activation_nodes(graph: fx.Graph) -> list[fx.Node]:
+    """Return the nodes that quantize an activation, in order."""
+    return [n for n in graph.nodes if n.target is _Q.quantize_per_tensor.default]
+
+
+def layer_nodes(graph: fx.Graph) -> list[fx.Node]:
+    """Return the convolutions and linear layers whose weights are quantized, in order."""
+    return [
+        n
+        for n in graph.nodes
+        if n.target in _LAYERS and n.args[1].target is _Q.dequantize_per_channel.default
+    ]
+
+
+def input_params(graph: fx.Graph) -> tuple[float, int]:
+    """Return (scale, zero point) of the graph's input."""
+    return _params(activation_nodes(graph)[0])
+
+
+def output_params(graph: fx.Graph) -> tuple[float, int]:
+    """Return (scale, zero point) of the graph's output."""
+    return _params(activation_nodes(graph)[-1])
+
+
+def quant_table(gm: fx.GraphModule) -> QuantTable:
+    """Return every scale, zero point and integer of the graph."""
+    activations = {n.all_input_nodes[0].name: _params(n) for n in activation_nodes(gm.graph)}
+    return QuantTable(activations, {n.name: _layer(gm, n) for n in layer_nodes(gm.graph)})
+
+
+def _params(node: fx.Node) -> tuple[float, int]:
+    return float(node.args[1]), int(node.args[2])  # type: ignore[arg-type]
+
+
+def _layer(gm: fx.GraphModule, node: fx.Node) -> Layer:
+    source, weight, bias = node.args[:3]
+    assert isinstance(source, fx.Node)
+    assert isinstance(weight, fx.Node)
+    quantize = weight.args[0]
+    assert isinstance(quantize, fx.Node)
+    values = [_constant(gm, a) if isinstance(a, fx.Node) else a for a in quantize.args]
+    integers: Tensor = _Q.quantize_per_channel.default(*values)
+    scale = values[1].double()
+    step = scale * float(source.args[1])  # type: ignore[arg-type]
+    steps = torch.round(_constant(gm, bias).double() / step)  # type: ignore[arg-type]
+    return Layer(
+        integers.contiguous().numpy().tobytes(),
+        tuple(integers.shape),
+        tuple(values[1].tolist()),
+        tuple(int(v) for v in steps.tolist()),
+    )
+
+
+def _constant(gm: fx.GraphModule, node: fx.Node) -> Tensor:
+    value: object = gm
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    assert isinstance(value, Tensor)
+    return value.detach()

@@ -1,0 +1,119 @@
+"""Run a model on a batch, whatever its format: input float32 (N, C, H, W), output float32 logits (N, classes).
+
+A runner of an int8 file quantizes its input and dequantizes its output by the file's own parameters, so that all
+runners can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attendc.errors import CheckpointError
+
+__all__ = ["Runner", "onnx_runner", "tflite_runner", "torch_runner", "torchscript_runner"]
+
+Runner = Callable[[Tensor], Tensor]
+Kernels = Literal["xnnpack", "reference"]
+
+
+def torch_runner(model: nn.Module) -> Runner:
+    """Run an nn.Module or a graph as it is."""
+
+    def run(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y: Tensor = model(x)
+        return y
+
+    return run
+
+
+def torchscript_runner(path: Path) -> Runner:
+    """Run a TorchScript file."""
+    try:
+        return torch_runner(torch.jit.load(str(path)))
+    except RuntimeError as e:
+        raise CheckpointError(f"{path} is no readable TorchScript file") from e
+
+
+def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
+    """Run an ONNX file in onnxruntime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as e:
+        raise CheckpointError(f"onnxruntime cannot load {path}: {e}") from e
+    name = session.get_inputs()[0].name
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1) -> Runner:
+    """Run a TFLite file image by image: LiteRT with XNNPACK, or TensorFlow's interpreter with reference kernels."""
+    interpreter = tflite_interpreter(path, kernels=kernels, threads=threads)
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run_one(image: Tensor) -> Tensor:
+        nhwc = image.permute(1, 2, 0)[None]
+        interpreter.set_tensor(source["index"], quantize_like(nhwc, source))
+        interpreter.invoke()
+        return dequantize_like(interpreter.get_tensor(target["index"]), target)[0]
+
+    return lambda x: torch.stack([run_one(image) for image in x])
+
+
+def tflite_interpreter(
+    path: Path, *, kernels: Kernels, threads: int = 1, keep_tensors: bool = False
+) -> Any:
+    """Return an interpreter with its tensors allocated.
+
+    Raises:
+        CheckpointError: if the runtime refuses the file.
+    """
+    try:
+        if kernels == "xnnpack":
+            from ai_edge_litert.interpreter import Interpreter
+
+            interpreter: Any = Interpreter(str(path), num_threads=threads)
+        else:
+            import tensorflow as tf
+
+            interpreter = tf.lite.Interpreter(
+                str(path),
+                experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=keep_tensors,
+            )
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as e:
+        raise CheckpointError(f"the TFLite runtime refuses {path}: {e}") from e
+    return interpreter
+
+
+def quantize_like(x: Tensor, details: dict[str, Any]) -> Any:
+    """Return float32 `x` as the tensor of `details` takes it; rounding is the graph's own (x * (1 / scale))."""
+    dtype = np.dtype(details["dtype"])
+    if dtype == np.float32:
+        return x.numpy()
+    scale, zero_point = details["quantization"]
+    bounds = np.iinfo(dtype)
+    inverse = torch.tensor(1.0, dtype=torch.float32) / torch.tensor(scale, dtype=torch.float32)
+    steps = torch.round(x * inverse) + zero_point
+    return steps.clamp(bounds.min, bounds.max).numpy().astype(dtype)
+
+
+def dequantize_like(value: Any, details: dict[str, Any]) -> Tensor:
+    """Return the real numbers of a tensor."""
+    if value.dtype == np.float32:
+        return torch.from_numpy(value.copy())
+    scale, zero_point = details["quantization"]
+    return torch.from_numpy((value.astype(np.float32) - zero_point) * np.float32(scale))
