@@ -12,10 +12,12 @@ from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.pools import spell_out_pools
+from attendc.compress.passes.share_repeats import share_repeats
 from attendc.errors import AttendcError, InternalError
 
-__all__ = ["FLOAT_PASSES", "run_passes"]
+__all__ = ["FLOAT_PASSES", "INT8_PASSES", "run_passes"]
 
 Pass = Callable[[fx.GraphModule], list[str]]
 
@@ -26,8 +28,12 @@ FLOAT_PASSES: Sequence[Pass] = (
     give_biases,
     decompose_activations,
     spell_out_pools,
+    share_repeats,
 )
 """In this order: batch norms are folded before biases are given, pools are spelled out once shapes are final."""
+
+INT8_PASSES: Sequence[Pass] = (pools_as_convs,)
+"""What is changed only on the way to int8."""
 
 
 def run_passes(gm: fx.GraphModule, passes: Sequence[Pass]) -> fx.GraphModule:
