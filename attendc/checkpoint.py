@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pickle
+import pickletools
+import re
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +81,8 @@ def save_checkpoint(path: Path, model: nn.Module, spec: Spec) -> None:
     """
     from safetensors.torch import save
 
-    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    # Cloned, since safetensors refuses tensors that share memory (tied weights).
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
     content = save(tensors, metadata={_METADATA_KEY: spec_to_json(spec)})
     with replace_file(path) as beside:
         beside.write_bytes(content)
@@ -93,6 +98,8 @@ def read_weights(path: Path, *, trust: bool = False, key: str = "") -> Weights:
     """
     _check_file(path)
     if path.suffix == ".safetensors":
+        if key:
+            raise _no_such_key(path, key)
         tensors, spec, notes = *_read_safetensors(path), ()
     elif path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         tensors, notes = _state_dict(_read_pickle(path, trust=trust), path, key)
@@ -161,36 +168,61 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
 
 def _read_pickle(path: Path, *, trust: bool) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust)
+        with warnings.catch_warnings(action="ignore"):  # about pickles that are refused below anyway
+            return torch.load(path, map_location="cpu", weights_only=not trust)
     except pickle.UnpicklingError as e:
-        wanted = _unsafe_globals(path)
+        wanted = _unsafe_globals(path, e)
         if not wanted:
-            raise CheckpointError(f"{path} is no readable checkpoint: {_first_line(e)}") from e
+            raise CheckpointError(
+                f"{path} is no readable checkpoint: torch.save did not write it",
+                hint="Save it with torch.save(model.state_dict(), PATH), or copy it again",
+            ) from e
         raise CheckpointError(
             f"{path} wants to import {', '.join(wanted)}, which could run code",
             hint="Save a plain state_dict instead, or add --trust-checkpoint if you know who made it",
         ) from e
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+    except Exception as e:  # a pickle, damaged or trusted with code of its own, may raise anything
         raise CheckpointError(
-            f"{path} is no readable checkpoint: {_first_line(e)}",
+            f"{path} is no readable checkpoint: {type(e).__name__}: {_first_line(e)}",
             hint="It may be truncated or of another kind; copy or save it again",
         ) from e
 
 
-def _unsafe_globals(path: Path) -> list[str]:
+def _unsafe_globals(path: Path, refusal: pickle.UnpicklingError) -> list[str]:
+    """Return what the refused file wanted to import: torch's list, else its message, else the pickle's own ops."""
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # noqa: BLE001 - old pickles cannot be listed; the refusal stands either way
-        return ["something this file does not let us name"] if not zipfile.is_zipfile(path) else []
+        listed = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # torch lists zip files only; the refusal stands either way
+        listed = []
+    return listed or re.findall(r"GLOBAL (\w[\w.]*)", str(refusal)) or _globals_of_pickle(path)
+
+
+def _globals_of_pickle(path: Path) -> list[str]:
+    """Return the names that a bare pickle imports, found without running it."""
+    strings: list[str] = []
+    found: list[str] = []
+    with path.open("rb") as file, contextlib.suppress(ValueError):  # where it is no pickle, or ends too soon
+        for op, argument, _ in pickletools.genops(file):
+            if op.name == "STACK_GLOBAL":
+                found.append(".".join(strings[-2:]))
+            elif op.name == "GLOBAL":
+                found.append(str(argument).replace(" ", "."))
+            elif isinstance(argument, str):
+                strings.append(argument)
+    return found
 
 
 def _state_dict(content: object, path: Path, key: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     notes: tuple[str, ...] = ()
     if isinstance(content, nn.Module):
         content = content.state_dict()
+    if key and isinstance(content, Mapping) and _is_state_dict(content):
+        raise _no_such_key(path, key)
     if isinstance(content, Mapping) and not _is_state_dict(content):
         held = [k for k in _NESTED_KEYS if k in content]
         chosen = key or (held[0] if held else "")
+        if key and key not in content:
+            raise _no_such_key(path, key, [k for k, v in content.items() if isinstance(v, Mapping | nn.Module)])
         if chosen not in content:
             raise CheckpointError(
                 f"{path} holds {', '.join(map(repr, list(content)[:6])) or 'nothing'}, no state_dict",
@@ -207,6 +239,13 @@ def _state_dict(content: object, path: Path, key: str) -> tuple[dict[str, Tensor
             hint="Save it with torch.save(model.state_dict(), PATH)",
         )
     return _without_prefix(dict(content)), notes
+
+
+def _no_such_key(path: Path, key: str, held: Sequence[object] = ()) -> CheckpointError:
+    return CheckpointError(
+        f"{path} has no {key!r}" + (f", only {', '.join(map(repr, held))}" if held else ""),
+        hint="Give another --weights-key, or none for a file of one state_dict",
+    )
 
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:

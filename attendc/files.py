@@ -8,12 +8,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attendc.errors import OutputError
 
-__all__ = ["new_folder", "replace_file", "sha256"]
+__all__ = ["check_writable", "new_folder", "replace_file", "sha256"]
 
 _HINTS = {
     errno.ENOSPC: "Free some space and run it again",
@@ -30,6 +30,21 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def check_writable(path: Path) -> None:
+    """Check, before hours of work and without making anything, that the file `path` can be written after them.
+
+    Raises:
+        OutputError: if it is a folder, lies below a file, or where nothing may be written.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="Give the name of a file")
+    nearest = next(p for p in path.absolute().parents if p.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write {path}: {nearest} is a file", hint=_HINTS[errno.ENOTDIR])
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: no permission in {nearest}", hint=_HINTS[errno.EACCES])
 
 
 @contextmanager
@@ -49,7 +64,8 @@ def replace_file(path: Path) -> Iterator[Path]:
     except OSError as e:
         raise _output_error(path, e) from e
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # also where a part of the path is a file
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -57,13 +57,16 @@ class LiteRTQuantizer(Quantizer):  # type: ignore[misc]
         quantized = set(quantized_nodes(model.graph))
         for node in model.graph.nodes:
             rule = rule_of(node)
-            if rule is None:
-                continue
-            node.meta[_KEY] = QuantizationAnnotation(
-                input_qspec_map=self._inputs(node, rule, quantized),
-                output_qspec=self._output(node, rule) if is_quantized(node) else None,
-                _annotated=True,
-            )
+            if rule is not None:
+                node.meta[_KEY] = QuantizationAnnotation(
+                    input_qspec_map=self._inputs(node, rule, quantized),
+                    output_qspec=self._output(node, rule) if is_quantized(node) else None,
+                    _annotated=True,
+                )
+            elif node.op == "call_function" and node in quantized:
+                node.meta[_KEY] = QuantizationAnnotation(
+                    output_qspec=self.activation, _annotated=True
+                )
         return model
 
     def validate(self, model: fx.GraphModule) -> None:

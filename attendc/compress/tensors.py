@@ -44,7 +44,10 @@ def is_quantized(node: fx.Node) -> bool:
     """Return whether the output of `node` is a tensor with int8 parameters."""
     if node.op == "placeholder":
         return True
-    return rule_of(node) is not None and fused_activation(node) is None
+    if rule_of(node) is None:
+        # An operator that stays float: its output is int8 again for whoever reads it.
+        return node.op == "call_function" and _is_float(node)
+    return fused_activation(node) is None
 
 
 def quantized_nodes(graph: fx.Graph) -> list[fx.Node]:

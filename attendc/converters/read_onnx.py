@@ -35,6 +35,7 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "ops": dict(sorted(ops.items())),
         "float_ops": len(_float_operators(model)),
+        "float_op_names": _float_operators(model),
         "transposes": ops["Transpose"],
         "opset": max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")),
         "ir_version": model.ir_version,

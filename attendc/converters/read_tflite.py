@@ -35,6 +35,7 @@ def inspect_tflite(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "ops": dict(sorted(ops.items())),
         "float_ops": len(float_operators(model)),
+        "float_op_names": float_operators(model),
         "transposes": ops["TRANSPOSE"],
         "inner_quantize_ops": _inner_quantize_ops(model),
         "inputs": [_tensor_info(graph.tensors[i]) for i in graph.inputs],

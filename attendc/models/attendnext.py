@@ -136,4 +136,9 @@ PRESETS: dict[str, AttendNeXtConfig] = {
 def attendnext_from_config(**fields: object) -> AttendNeXt:
     """Build from the fields of `AttendNeXtConfig`, as a Spec keeps them (lists where the config has tuples)."""
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    return AttendNeXt(AttendNeXtConfig(**tuples))  # type: ignore[arg-type]
+    config = AttendNeXtConfig(**tuples)  # type: ignore[arg-type]
+    for name in ("widths", "depths", "stage_strides"):
+        entries = getattr(config, name)
+        if not isinstance(entries, tuple) or len(entries) != len(_BOTTLENECK):
+            raise ValueError(f"{name} is {entries}, but there are {len(_BOTTLENECK)} stages")
+    return AttendNeXt(config)

@@ -44,6 +44,7 @@ def resolve(name: str, arguments: dict[str, object], *, classes: int | None = No
             f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}"
         )
     fields |= arguments
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}  # as JSON keeps them
     if classes is not None:
         fields["classes"] = classes
     return Architecture(FAMILY, fields)
@@ -63,8 +64,11 @@ def build(architecture: Architecture, *, allow_foreign: bool = False) -> nn.Modu
             raise CheckpointError(f"this attendc knows no architecture {architecture.factory!r}")
         try:
             return attendnext_from_config(**architecture.args)
-        except (TypeError, ValueError, KeyError) as e:
-            raise CheckpointError(f"cannot build {architecture}: {e}") from e
+        except (TypeError, ValueError, KeyError, RuntimeError, ArithmeticError) as e:
+            raise CheckpointError(
+                f"cannot build {architecture.factory} with {architecture.args}: {type(e).__name__}: {e}",
+                hint="Check the --model-arg values",
+            ) from e
     if not allow_foreign:
         raise CheckpointError(
             f"the checkpoint asks to import {architecture.factory}, which is code",

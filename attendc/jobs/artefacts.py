@@ -1,0 +1,118 @@
+"""Writing the artefacts that were asked for, and refusing an int8 file that is not int8 throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import fx
+
+from attendc.context import Context
+from attendc.converters.read_onnx import inspect_onnx
+from attendc.converters.read_tflite import inspect_tflite
+from attendc.converters.tflite_io import Io
+from attendc.converters.to_onnx import write_onnx
+from attendc.converters.to_tflite import write_tflite
+from attendc.converters.to_torchscript import write_torchscript
+from attendc.errors import ConversionError
+from attendc.qdq import quant_table
+from attendc.types import Stamp
+from attendc.verify import Candidate
+
+__all__ = ["DTYPES", "FORMATS", "Sources", "file_name", "inspect_artefact", "write_artefacts"]
+
+FORMATS = ("tflite", "onnx", "torchscript")
+DTYPES = ("int8", "float32")
+_SUFFIXES = {"tflite": "tflite", "onnx": "onnx", "torchscript": "ts.pt"}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The graphs that artefacts are made from; `quantized` is None where no int8 was asked for."""
+
+    floating: fx.GraphModule
+    quantized: fx.GraphModule | None
+    stamp: Stamp
+
+
+def file_name(kind: str, dtype: str) -> str:
+    """Return `model.int8.tflite` and the like."""
+    return f"model.{dtype}.{_SUFFIXES[kind]}"
+
+
+def inspect_artefact(kind: str, path: Path) -> dict[str, Any]:
+    """Return what a file holds: `ops`, `float_ops`, `transposes` where the format can tell."""
+    if kind == "tflite":
+        return inspect_tflite(path)
+    if kind == "onnx":
+        return inspect_onnx(path)
+    return {"format": kind, "bytes": path.stat().st_size}
+
+
+def write_artefacts(
+    folder: Path,
+    sources: Sources,
+    *,
+    formats: Sequence[str],
+    dtypes: Sequence[str],
+    io: Io,
+    allow_float: bool,
+    context: Context,
+) -> list[Candidate]:
+    """Write each format in each dtype that exists, and return them.
+
+    Raises:
+        ConversionError: if a converter cannot, or an int8 file has float or layout operators and `allow_float` is off.
+    """
+    wanted = [(k, d) for d in dtypes for k in formats if (k, d) != ("torchscript", "int8")]
+    if "torchscript" in formats and "int8" in dtypes:
+        context.say("torchscript is written in float32 only")
+    made = []
+    with context.progress("convert", len(wanted)) as advance:
+        for kind, dtype in wanted:
+            one = Candidate(kind, dtype, folder / file_name(kind, dtype))
+            _write(one, sources, io, context)
+            if dtype == "int8":
+                _check_int8(one, context, allow_float=allow_float)
+            made.append(one)
+            advance(1, one.path.name)
+    return made
+
+
+def _write(one: Candidate, sources: Sources, io: Io, context: Context) -> None:
+    graph = sources.quantized if one.dtype == "int8" else sources.floating
+    assert graph is not None, "an int8 artefact needs the quantized graph"
+    stamp = sources.stamp
+    if one.dtype != "int8":
+        stamp = replace(stamp, dtype=one.dtype, calibration="")
+    if one.format == "tflite":
+        write_tflite(one.path, graph, stamp, io=io)
+    elif one.format == "onnx":
+        layers = quant_table(graph).layers if one.dtype == "int8" else None
+        for note in write_onnx(one.path, graph, stamp, layers=layers):
+            context.warn(note)
+    else:
+        write_torchscript(one.path, graph, stamp)
+
+
+def _check_int8(one: Candidate, context: Context, *, allow_float: bool) -> None:
+    found = inspect_artefact(one.format, one.path)
+    faults = [
+        f"{found[key]} {words}"
+        for key, words in (
+            ("float_ops", "float operators"),
+            ("transposes", "TRANSPOSE"),
+            ("inner_quantize_ops", "QUANTIZE or DEQUANTIZE inside"),
+        )
+        if found.get(key)
+    ]
+    if not faults:
+        return
+    text = f"{one.path.name} is not int8 throughout: {', '.join(faults)}"
+    if found.get("float_op_names"):
+        text += f" ({', '.join(found['float_op_names'][:3])})"
+    if not allow_float:
+        raise ConversionError(text, hint="Add --allow-float to keep it so")
+    context.warn(text)

@@ -1,0 +1,136 @@
+"""From what the user typed about a checkpoint to a network with its Spec; every job opens checkpoints here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+
+from attendc.checkpoint import Weights, load_model, read_weights
+from attendc.data.images import Dataset
+from attendc.data.sources import load_dataset
+from attendc.errors import CheckpointError, DataError
+from attendc.models.registry import PRESET_INPUTS, resolve
+from attendc.types import Fit, Preprocess, Spec
+
+__all__ = ["CheckpointRequest", "Opened", "open_checkpoint", "open_dataset"]
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """A checkpoint, and what must be said about one that has no Spec.
+
+    Attributes:
+        path: the file.
+        model: a preset or `package.module:factory`; empty: as the Spec says.
+        model_args: arguments of the model.
+        weights_key: which state_dict of a file that holds several.
+        trust: unpickle in full.
+        input_shape: (C, H, W).
+        mean: per channel in 0..1.
+        std: per channel in 0..1.
+        fit: how images are brought to size.
+        data: where images come from; empty: as the Spec says.
+    """
+
+    path: Path
+    model: str = ""
+    model_args: dict[str, object] = field(default_factory=dict)
+    weights_key: str = ""
+    trust: bool = False
+    input_shape: tuple[int, int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    fit: Fit | None = None
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network in eval mode with its weights, and all that is known about it."""
+
+    model: nn.Module
+    spec: Spec
+    weights: Weights
+
+
+def open_checkpoint(request: CheckpointRequest) -> Opened:
+    """Read, build and fill.
+
+    Raises:
+        CheckpointError: of any kind that `attendc.checkpoint` knows, or if the architecture is not known.
+        DataError: if preprocessing that the command gives does not fit.
+    """
+    weights = read_weights(request.path, trust=request.trust, key=request.weights_key)
+    spec = weights.spec
+    if spec is None and not request.model:
+        raise CheckpointError(
+            f"{request.path} does not say which network it belongs to",
+            hint="Add --model PRESET or --model package.module:factory (with --model-arg K=V)",
+        )
+    if spec is None or request.model:
+        spec = _spec_of_foreign(request, weights)
+    spec = replace(spec, preprocess=_overridden(spec.preprocess, request))
+    if request.data:
+        spec = replace(spec, data=request.data)
+    model = load_model(weights, spec.architecture, allow_foreign=bool(request.model))
+    return Opened(model, spec, weights)
+
+
+def open_dataset(spec: Spec, *, seed: int) -> Dataset:
+    """Open the data of a Spec and check that its classes fit the network's outputs.
+
+    Raises:
+        DataError: if no data is known, or it has more classes than the network has outputs.
+    """
+    if not spec.data:
+        raise DataError(
+            "no data is known for this checkpoint",
+            hint="Add --data NAME_OR_PATH, or --calib random to quantize without any",
+        )
+    dataset = load_dataset(spec.data, seed=seed)
+    if spec.labels and len(dataset.labels) > spec.classes:
+        raise DataError(
+            f"{spec.data} has {len(dataset.labels)} classes, the network has {spec.classes} outputs",
+            hint="Give the data the network was trained on, with --data",
+        )
+    return dataset
+
+
+def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
+    known = weights.spec
+    architecture = resolve(request.model, request.model_args)
+    if known is not None and known.architecture.factory == architecture.factory and not request.model_args:
+        return known
+    shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
+    channels = shape[0]
+    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    if known is None and not (request.mean and request.std):
+        raise DataError(
+            "the preprocessing of a checkpoint without a Spec is not known",
+            hint=f"Add --mean and --std, for example --mean {_commas(default[0])} --std {_commas(default[1])}",
+        )
+    preprocess = Preprocess(shape[1], shape[2], channels, request.mean, request.std)
+    return Spec(architecture, known.preprocess if known else preprocess, known.labels if known else ())
+
+
+def _overridden(preprocess: Preprocess, request: CheckpointRequest) -> Preprocess:
+    changes: dict[str, object] = {}
+    if request.input_shape is not None:
+        channels, height, width = request.input_shape
+        changes |= {"channels": channels, "height": height, "width": width}
+    changes |= {k: v for k, v in (("mean", request.mean), ("std", request.std)) if v}
+    if request.fit is not None:
+        changes["fit"] = request.fit
+    changed = replace(preprocess, **changes)  # type: ignore[arg-type]
+    for name, values in (("mean", changed.mean), ("std", changed.std)):
+        if len(values) not in (1, changed.channels):
+            raise DataError(f"--{name} has {len(values)} values for {changed.channels} channels")
+    return changed
+
+
+def _commas(values: tuple[float, ...]) -> str:
+    return ",".join(str(v) for v in values)

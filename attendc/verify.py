@@ -1,0 +1,304 @@
+"""Proof that artefacts compute what the graph computes: outputs on real images, and every scale and integer.
+
+Two families are compared. The int8 family is the quantized graph and the files made from it, which must agree; so
+must the float network and its float32 files. Between the families stands quantization itself: what it costs is
+measured as agreement too, but gated as accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from attendc.context import Context
+from attendc.converters.read_onnx import onnx_quant_table
+from attendc.converters.read_tflite import tflite_quant_table
+from attendc.data.images import Images
+from attendc.data.preprocess import batches
+from attendc.errors import AccuracyError, ParityError
+from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
+from attendc.qdq import output_params, quant_table
+from attendc.runtimes import Runner, onnx_runner, tflite_runner, torch_runner, torchscript_runner
+from attendc.types import Preprocess, QuantTable
+
+__all__ = ["Candidate", "Gates", "Pair", "Report", "check_gates", "default_images", "verify"]
+
+FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
+WITNESS_MACS = 6_000_000_000
+"""Reference kernels run about 0.3 G MACs a second: the witness sees as many images as this pays for, 16 at least."""
+FEWEST_WITNESSED = 16
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An artefact to be compared: `format` is tflite, onnx or torchscript, `dtype` int8 or float32."""
+
+    format: str
+    dtype: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return `tflite` for int8 and `tflite_float32` for float32."""
+        return self.format if self.dtype == "int8" else f"{self.format}_{self.dtype}"
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Attributes:
+    min_agreement: least top-1 agreement (0..1) of any two of one family.
+    max_drop_points: most accuracy, in points of percent, that an int8 artefact may lose against float.
+    """
+
+    min_agreement: float = 0.99
+    max_drop_points: float = 1.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """How two runners compare on `images` images; `max_lsb` and `mean_lsb` in steps of the int8 output's scale.
+
+    `gated` tells whether both are of one family, so that `min_agreement` holds for them.
+    """
+
+    a: str
+    b: str
+    images: int
+    top1_agreement: float
+    max_lsb: float
+    mean_lsb: float
+    sqnr_db: float
+    gated: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found; `failures` are sentences, empty if every gate held."""
+
+    images: int
+    accuracy: dict[str, float]
+    pairs: tuple[Pair, ...]
+    scales_equal: bool | None
+    weights_equal: bool | None
+    failures: tuple[str, ...] = ()
+    accuracy_failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every gate held."""
+        return not self.failures and not self.accuracy_failures
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def default_images(network: torch.nn.Module, preprocess: Preprocess) -> int:
+    """Return how many images a verification looks at unless told: 2000, or 500 from 50 M MACs on."""
+    return 2000 if count_macs(network, preprocess.input_shape) < 50_000_000 else 500
+
+
+def verify(
+    candidates: Sequence[Candidate],
+    *,
+    network: torch.nn.Module,
+    graph: fx.GraphModule | None,
+    images: Images,
+    preprocess: Preprocess,
+    gates: Gates,
+    context: Context,
+    has_labels: bool = True,
+) -> Report:
+    """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any."""
+    macs = count_macs(network, preprocess.input_shape)
+    witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
+    runners = _runners(candidates, network, graph)
+    outputs: dict[str, Tensor] = {}
+    for name, make in runners.items():
+        count = witnessed if name == WITNESS else len(images)
+        outputs[name] = _run(name, make(), images, preprocess, count, context)
+    step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
+    pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2))
+    targets = torch.from_numpy(images.targets)
+    reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
+    scales, weights, failures = _read_back(candidates, graph)
+    failures += _agreement_failures(pairs, gates, candidates, graph, images, preprocess)
+    notes = [f"{WITNESS} saw {witnessed} of {len(images)} images"] if WITNESS in outputs else []
+    return Report(
+        len(images),
+        reached,
+        pairs,
+        scales,
+        weights,
+        tuple(failures),
+        tuple(_accuracy_failures(reached, len(images), gates)),
+        tuple(notes),
+    )
+
+
+def check_gates(report: Report) -> None:
+    """Refuse a report with failures.
+
+    Raises:
+        ParityError: if artefacts differ from their graph.
+        AccuracyError: if they do not, but int8 lost too much accuracy.
+    """
+    if report.failures:
+        raise ParityError(
+            "; ".join(report.failures), hint="Add --no-gate to keep the artefacts and look into them"
+        )
+    if report.accuracy_failures:
+        raise AccuracyError(
+            "; ".join(report.accuracy_failures),
+            hint="Try --qat, another --ranges, or allow more with --max-drop POINTS",
+        )
+
+
+def _runners(
+    candidates: Sequence[Candidate], network: torch.nn.Module, graph: fx.GraphModule | None
+) -> dict[str, Callable[[], Runner]]:
+    """Return what makes each runner, by name; a model is loaded only when its turn comes."""
+    makers: dict[str, Callable[[], Runner]] = {FLOAT: lambda: torch_runner(network)}
+    if graph is not None:
+        makers[GRAPH] = lambda: torch_runner(graph)
+    load: Mapping[str, Callable[[Path], Runner]] = {
+        "tflite": tflite_runner,
+        "onnx": onnx_runner,
+        "torchscript": torchscript_runner,
+    }
+    for one in candidates:
+        makers[one.name] = lambda one=one: load[one.format](one.path)  # type: ignore[misc]
+        if one.name == "tflite":
+            makers[WITNESS] = lambda one=one: tflite_runner(one.path, kernels="reference")  # type: ignore[misc]
+    return makers
+
+
+def _run(
+    name: str, runner: Runner, images: Images, preprocess: Preprocess, count: int, context: Context
+) -> Tensor:
+    """Return the logits (count, classes)."""
+    found = []
+    with context.progress(f"verify {name}", count) as advance:
+        for x, _ in batches(images, preprocess, batch_size=_BATCH, indices=range(count)):
+            found.append(runner(x))
+            advance(len(x), "")
+    return torch.cat(found)
+
+
+def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
+    count = min(len(outputs[a]), len(outputs[b]))
+    x, y = outputs[a][:count], outputs[b][:count]
+    largest, mean = distance_in_steps(x, y, step)
+    return Pair(
+        a,
+        b,
+        count,
+        top1_agreement(x, y),
+        round(largest, 3),
+        round(mean, 5),
+        round(min(sqnr_db(x, y), 999.0), 2),
+        gated=_is_int8(a) == _is_int8(b),
+    )
+
+
+def _is_int8(name: str) -> bool:
+    return name != FLOAT and not name.endswith("_float32")
+
+
+def _float_step(logits: Tensor) -> float:
+    """Return the step that an int8 output of this range would have, to measure float files by."""
+    return max(float(logits.max() - logits.min()) / 255, 1e-30)
+
+
+def _read_back(
+    candidates: Sequence[Candidate], graph: fx.GraphModule | None
+) -> tuple[bool | None, bool | None, list[str]]:
+    """Return (scales equal, integers equal, failures); None where there is no int8 file."""
+    read = {"tflite": tflite_quant_table, "onnx": onnx_quant_table}
+    tables = {
+        c.name: read[c.format](c.path) for c in candidates if c.dtype == "int8" and c.format in read
+    }
+    if graph is None or not tables:
+        return None, None, []
+    expected = quant_table(graph)
+    failures: list[str] = []
+    scales_equal = weights_equal = True
+    for name, table in tables.items():
+        scales, weights = _unequal_scales(expected, table), _unequal_layers(expected, table)
+        scales_equal, weights_equal = scales_equal and not scales, weights_equal and not weights
+        failures += [f"{name}: {text}" for text in (scales, weights) if text]
+    return scales_equal, weights_equal, failures
+
+
+def _unequal_scales(expected: QuantTable, found: QuantTable) -> str:
+    """Return a sentence on scales that only one side has, empty if there are none."""
+    ours, theirs = set(expected.activations.values()), set(found.activations.values())
+    lost = [n for n, p in expected.activations.items() if p not in theirs]
+    strange = [n for n, p in found.activations.items() if p not in ours]
+    if not lost and not strange:
+        return ""
+    return (
+        f"{len(lost)} scales of the graph are missing ({', '.join(lost[:3]) or 'none'}), "
+        f"{len(strange)} are not the graph's ({', '.join(strange[:3]) or 'none'})"
+    )
+
+
+def _unequal_layers(expected: QuantTable, found: QuantTable) -> str:
+    """Return a sentence on layers whose weights, scales or biases differ, empty if there are none."""
+    theirs = list(found.layers.values())
+    lost = []
+    for name, layer in expected.layers.items():
+        if layer in theirs:
+            theirs.remove(layer)
+        else:
+            lost.append(name)
+    if not lost and not theirs:
+        return ""
+    return f"the integers of {len(lost)} layers differ: {', '.join(lost[:3]) or f'{len(theirs)} are new'}"
+
+
+def _agreement_failures(
+    pairs: Sequence[Pair],
+    gates: Gates,
+    candidates: Sequence[Candidate],
+    graph: fx.GraphModule | None,
+    images: Images,
+    preprocess: Preprocess,
+) -> list[str]:
+    failures = []
+    for pair in pairs:
+        if not pair.gated or pair.top1_agreement >= gates.min_agreement:
+            continue
+        text = (
+            f"{pair.a} and {pair.b} agree on {pair.top1_agreement:.2%} of {pair.images} images, "
+            f"{gates.min_agreement:.2%} are due"
+        )
+        culprit = next((c for c in candidates if c.name in (pair.b, pair.a) and c.dtype == "int8"), None)
+        if graph is not None and culprit is not None:
+            from attendc.layer_diff import first_difference
+
+            x, _ = next(batches(images, preprocess, batch_size=16))
+            text += f" ({first_difference(graph, culprit.format, culprit.path, x)})"
+        failures.append(text)
+    return failures
+
+
+def _accuracy_failures(reached: Mapping[str, float], images: int, gates: Gates) -> list[str]:
+    """Return a sentence for each int8 artefact, and the graph, that lost more than allowed against float."""
+    failures = []
+    for name, value in reached.items():
+        drop = 100 * (reached[FLOAT] - value)
+        if _is_int8(name) and name != WITNESS and drop > gates.max_drop_points:
+            failures.append(
+                f"{name} reaches {value:.2%} of {images} images, float {reached[FLOAT]:.2%}: "
+                f"{drop:.2f} points lost, {gates.max_drop_points} allowed"
+            )
+    return failures
