@@ -28,6 +28,8 @@ __all__ = ["Weights", "load_model", "read_weights", "save_checkpoint", "spec_fro
 _METADATA_KEY = "attendc.spec"
 _NESTED_KEYS = ("state_dict", "model", "ema")
 _FEW = 3
+_HARMLESS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage")
+"""What every state_dict imports."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _read_pickle(path: Path, *, trust: bool) -> object:
         wanted = _unsafe_globals(path, e)
         if not wanted:
             raise CheckpointError(
-                f"{path} is no readable checkpoint: torch.save did not write it",
+                f"{path} is no readable checkpoint: not as torch.save writes it by default",
                 hint="Save it with torch.save(model.state_dict(), PATH), or copy it again",
             ) from e
         raise CheckpointError(
@@ -198,18 +200,31 @@ def _unsafe_globals(path: Path, refusal: pickle.UnpicklingError) -> list[str]:
 
 
 def _globals_of_pickle(path: Path) -> list[str]:
-    """Return the names that a bare pickle imports, found without running it."""
+    """Return the names that a pickle imports beside those of every state_dict, found without running it."""
+    if not zipfile.is_zipfile(path):
+        return _imports(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        return [name for entry in archive.namelist() if entry.endswith(".pkl") for name in _imports(archive.read(entry))]
+
+
+def _imports(content: bytes) -> list[str]:
     strings: list[str] = []
+    memo: list[str] = []  # of what is no string: an empty entry
     found: list[str] = []
-    with path.open("rb") as file, contextlib.suppress(ValueError):  # where it is no pickle, or ends too soon
-        for op, argument, _ in pickletools.genops(file):
+    with contextlib.suppress(ValueError, IndexError):  # where it is no pickle, or ends too soon
+        for op, argument, _ in pickletools.genops(content):
             if op.name == "STACK_GLOBAL":
                 found.append(".".join(strings[-2:]))
             elif op.name == "GLOBAL":
                 found.append(str(argument).replace(" ", "."))
-            elif isinstance(argument, str):
-                strings.append(argument)
-    return found
+            elif op.name == "MEMOIZE":
+                memo.append(pushed)
+            pushed = argument if isinstance(argument, str) else ""
+            if op.name in ("BINGET", "LONG_BINGET"):
+                pushed = memo[int(argument)]
+            if pushed:
+                strings.append(pushed)
+    return [name for name in found if not _HARMLESS.fullmatch(name)]
 
 
 def _state_dict(content: object, path: Path, key: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -126,7 +126,7 @@ def verify(
         count = witnessed if name == WITNESS else len(images)
         outputs[name] = _run(name, make(), images, preprocess, count, context)
     step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
-    pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2))
+    pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
     targets = torch.from_numpy(images.targets)
     reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
     scales, weights, failures = _read_back(candidates, graph)
@@ -207,6 +207,11 @@ def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
         round(min(sqnr_db(x, y), 999.0), 2),
         gated=_is_int8(a) == _is_int8(b),
     )
+
+
+def _compared(a: str, b: str) -> bool:
+    """Two of one family, or the float network with an int8 runner; its float32 files would only repeat that."""
+    return _is_int8(a) == _is_int8(b) or FLOAT in (a, b)
 
 
 def _is_int8(name: str) -> bool:

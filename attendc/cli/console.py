@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+import click
+
+from attendc.errors import AttendcError
+
 if TYPE_CHECKING:
     from attendc.context import Advance
 
@@ -29,21 +33,19 @@ class Console:
     err: the real stderr.
     log: where the libraries' chatter goes; None with `-v`.
     quiet: whether progress and log lines are left out (`-q`).
+    as_json: whether the result is one JSON object (`--json`).
     """
 
     out: TextIO
     err: TextIO
     log: Path | None
     quiet: bool = False
+    as_json: bool = False
 
     def say(self, text: str) -> None:
         """Print a line of log."""
         if not self.quiet:
             print(text, file=self.err, flush=True)
-
-    def fail(self, text: str) -> None:
-        """Print the line that says why the command failed."""
-        print(f"error: {text}", file=self.err, flush=True)
 
     def result(self, text: str) -> None:
         """Print a line of the result."""
@@ -110,14 +112,38 @@ class _Lines:
 
 
 @contextmanager
-def open_console(*, verbose: bool = False, quiet: bool = False) -> Iterator[Console]:
+def open_console(
+    *, verbose: bool = False, quiet: bool = False, as_json: bool = False
+) -> Iterator[Console]:
     """Open the console; unless `verbose`, what anything else prints goes to a log file that is removed at the end.
 
-    The file is kept when the block raises, so that an internal error can be looked into.
+    The file is kept when something unexpected is raised, so that it can be looked into. With `as_json` an
+    expected error is printed as the one object on stdout, beside the line on stderr.
     """
     if verbose:
-        yield Console(sys.stdout, sys.stderr, None, quiet)
+        with _errors_as_json(Console(sys.stdout, sys.stderr, None, quiet, as_json)) as console:
+            yield console
         return
+    with _muted() as (out, err, log):
+        with _errors_as_json(Console(out, err, log, quiet, as_json)) as console:
+            yield console
+
+
+@contextmanager
+def _errors_as_json(console: Console) -> Iterator[Console]:
+    try:
+        yield console
+    except AttendcError as e:
+        if console.as_json:
+            kind = type(e).__name__
+            error = {"kind": kind, "exit_code": e.exit_code, "message": e.message, "hint": e.hint}
+            console.json({"error": error})
+        raise
+
+
+@contextmanager
+def _muted() -> Iterator[tuple[TextIO, TextIO, Path]]:
+    """Point the descriptors 1 and 2 to a log file; give the real stdout, the real stderr, and the file."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = (os.dup(1), os.dup(2))
@@ -125,14 +151,23 @@ def open_console(*, verbose: bool = False, quiet: bool = False) -> Iterator[Cons
     os.dup2(number, 1)
     os.dup2(number, 2)
     os.close(number)
+    expected = False
     try:
         with os.fdopen(os.dup(saved[0]), "w") as out, os.fdopen(os.dup(saved[1]), "w") as err:
-            yield Console(out, err, Path(name), quiet)
-        Path(name).unlink()
+            try:
+                yield out, err, Path(name)
+                expected = True
+            except (AttendcError, click.ClickException, click.Abort, KeyboardInterrupt):
+                expected = True
+                raise
+            except Exception:
+                print(f"the log of the libraries is in {name}", file=err, flush=True)
+                raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os.dup2(saved[0], 1)
-        os.dup2(saved[1], 2)
-        os.close(saved[0])
-        os.close(saved[1])
+        for stream, descriptor in zip(saved, (1, 2), strict=True):
+            os.dup2(stream, descriptor)
+            os.close(stream)
+        if expected:
+            Path(name).unlink(missing_ok=True)

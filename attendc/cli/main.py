@@ -9,8 +9,12 @@ from collections.abc import Sequence
 import click
 
 from attendc import __version__
+from attendc.cli.convert import convert_command
+from attendc.cli.inspect import inspect_command
+from attendc.cli.quantize import quantize_command
 from attendc.cli.train import train_command
-from attendc.errors import AttendcError
+from attendc.cli.verify import verify_command
+from attendc.errors import AttendcError, InternalError
 
 __all__ = ["cli", "main"]
 
@@ -31,7 +35,8 @@ def cli() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-cli.add_command(train_command)
+for _command in (quantize_command, train_command, convert_command, verify_command, inspect_command):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: nothing half-written was left behind", err=True)
         return INTERRUPTED
+    except Exception as e:  # noqa: BLE001 - the edge: whatever gets here is a bug of ours
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        click.echo(f"internal error: {type(e).__name__}: {e}. Run again with -v and report it", err=True)
+        return InternalError.exit_code
     return 0
 
 

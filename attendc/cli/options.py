@@ -3,33 +3,98 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from attendc.cli.console import Console, open_console
 from attendc.context import Context
 
-__all__ = ["common_options", "key_values", "session", "size"]
+if TYPE_CHECKING:
+    from attendc.jobs.opening import CheckpointRequest
+    from attendc.verify import Gates
+
+__all__ = [
+    "checkpoint_options",
+    "checkpoint_request",
+    "common_options",
+    "gate_options",
+    "gates_of",
+    "key_values",
+    "names_from",
+    "options",
+    "session",
+    "size",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path)
 
 
-def common_options(command: F) -> F:
-    """Add --seed, --threads, --json, -v and -q."""
-    for option in reversed(
-        (
-            click.option("--seed", default=0, show_default=True, type=int),
-            click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
-            click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),
-            click.option("-q", "--quiet", is_flag=True, help="No progress, no log."),
-        )
-    ):
-        command = option(command)
-    return command
+def options(*given: Callable[[F], F]) -> Callable[[F], F]:
+    """Join option decorators into one; they show in `--help` in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+common_options = options(
+    click.option("--seed", default=0, show_default=True, type=int, help="Of every random choice."),
+    click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no log."),
+)
+
+checkpoint_options = options(
+    click.option("--model", default="", help="Preset or package.module:factory.  [default: as the checkpoint says]"),
+    click.option("--model-arg", "model_args", multiple=True, metavar="K=V", help="Argument of the model; repeatable."),
+    click.option("--weights-key", default="", help="Which state_dict of a file that holds several."),
+    click.option("--trust-checkpoint", "trust", is_flag=True, help="Unpickle in full: this can run code."),
+    click.option("--input-shape", default="", metavar="CxHxW", help="Of a checkpoint without a Spec."),
+    click.option("--mean", default="", metavar="A,B,C", help="Per channel in 0..1; or one for all."),
+    click.option("--std", default="", metavar="A,B,C", help="Per channel in 0..1; or one for all."),
+    click.option("--fit", type=click.Choice(["pad", "resize", "crop", "none"]), help="How images get their size."),
+    click.option("--data", default="", help="Built-in set, folder, or .npz.  [default: as the checkpoint says]"),
+)
+
+gate_options = options(
+    click.option("--images", type=click.IntRange(1), help="Images to verify on.  [default: 2000, large networks 500]"),
+    click.option("--min-agreement", default=0.99, show_default=True, type=click.FloatRange(0, 1)),
+    click.option("--max-drop", default=1.0, show_default=True, type=float, metavar="POINTS", help="Accuracy int8 may lose."),
+)
+
+
+def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
+    """Take the checkpoint options out of `given`."""
+    from attendc.jobs.opening import CheckpointRequest
+
+    return CheckpointRequest(
+        path,
+        given.pop("model"),
+        key_values(given.pop("model_args")),
+        given.pop("weights_key"),
+        given.pop("trust"),
+        _shape(given.pop("input_shape")),
+        _numbers(given.pop("mean")),
+        _numbers(given.pop("std")),
+        given.pop("fit"),
+        given.pop("data"),
+    )
+
+
+def gates_of(given: dict[str, Any]) -> Gates:
+    """Take the gates out of `given`."""
+    from attendc.verify import Gates
+
+    return Gates(given.pop("min_agreement"), given.pop("max_drop"))
 
 
 def key_values(texts: tuple[str, ...]) -> dict[str, object]:
@@ -46,22 +111,51 @@ def key_values(texts: tuple[str, ...]) -> dict[str, object]:
     return values
 
 
+def names_from(allowed: Sequence[str]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    """Return a callback that splits `a,b` and checks each name."""
+
+    def split(_: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(n.strip() for n in text.split(",") if n.strip()))
+        wrong = [n for n in names if n not in allowed]
+        if wrong or not names:
+            raise click.BadParameter(f"{', '.join(wrong) or 'nothing'}: choose from {', '.join(allowed)}")
+        return names
+
+    return split
+
+
 def size(text: str) -> tuple[int, int] | None:
     """Return (H, W) of `HxW`; None of an empty text."""
-    if not text:
-        return None
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.isdigit() and int(p) > 0 for p in parts):
-        raise click.BadParameter(f"{text!r} is not HxW, for example 32x32")
-    return int(parts[0]), int(parts[1])
+    sizes = _sizes(text, 2, "HxW, for example 32x32")
+    return (sizes[0], sizes[1]) if sizes else None
+
+
+def _shape(text: str) -> tuple[int, int, int] | None:
+    sizes = _sizes(text, 3, "CxHxW, for example 3x224x224")
+    return (sizes[0], sizes[1], sizes[2]) if sizes else None
+
+
+def _sizes(text: str, count: int, form: str) -> list[int]:
+    parts = text.lower().split("x") if text else []
+    if text and (len(parts) != count or not all(p.isdigit() and int(p) > 0 for p in parts)):
+        raise click.BadParameter(f"{text!r} is not {form}")
+    return [int(p) for p in parts]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(p) for p in text.split(",")) if text else ()
+    except ValueError as e:
+        raise click.BadParameter(f"{text!r} is not a list of numbers, for example 0.5,0.5,0.5") from e
 
 
 @contextmanager
-def session(
-    *, seed: int, threads: int | None, verbose: bool, quiet: bool, device: str = "cpu"
-) -> Iterator[tuple[Console, Context]]:
-    """Open the console and the context of one command."""
-    with open_console(verbose=verbose, quiet=quiet) as console:
+def session(given: dict[str, Any], *, device: str = "cpu") -> Iterator[tuple[Console, Context]]:
+    """Open the console and the context of one command; takes the common options out of `given`."""
+    threads, seed = given.pop("threads"), given.pop("seed")
+    with open_console(
+        verbose=given.pop("verbose"), quiet=given.pop("quiet"), as_json=given.pop("as_json")
+    ) as console:
         if threads is not None:
             import torch
 

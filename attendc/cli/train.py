@@ -40,15 +40,14 @@ __all__ = ["train_command"]
 @common_options
 def train_command(**given: Any) -> None:
     """Train a network: the best epoch goes to OUTPUT, the last to OUTPUT with .last before its suffix."""
-    as_json, common = given.pop("as_json"), {k: given.pop(k) for k in ("seed", "threads", "verbose", "quiet")}
-    with session(**common, device=given.pop("device")) as (console, context):
+    with session(given, device=given.pop("device")) as (console, context):
         from attendc.jobs.train import TrainRequest, train_checkpoint
         from attendc.train import TrainOptions
 
         loop = {k: given.pop(k) for k in list(given) if k in TrainOptions.__dataclass_fields__}
         given |= {"model_args": key_values(given["model_args"]), "input_size": size(given["input_size"])}
         summary = train_checkpoint(TrainRequest(**given, options=TrainOptions(**loop)), context)
-        if as_json:
+        if console.as_json:
             console.json(summary)
             return
         console.table(

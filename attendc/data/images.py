@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attendc.errors import DataError
 
-__all__ = ["Dataset", "Images", "images_from_array", "images_from_files", "take"]
+__all__ = ["Dataset", "Images", "evenly", "images_from_array", "images_from_files", "take"]
 
 Uint8Image = NDArray[np.uint8]
 _DECODERS = 4
@@ -69,6 +69,13 @@ def take(images: Images, indices: Sequence[int]) -> Images:
     """Return the images at `indices`, in that order."""
     chosen = [int(i) for i in indices]
     return Images(lambda wanted: images.read([chosen[i] for i in wanted]), images.targets[chosen])
+
+
+def evenly(images: Images, count: int) -> Images:
+    """Return `count` images spread evenly over the whole, all of them if there are fewer."""
+    if count >= len(images):
+        return images
+    return take(images, [i * len(images) // count for i in range(count)])
 
 
 def _decode(file: Path) -> Uint8Image:

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attendc.data.images import Images
+from attendc.data.images import Images, images_from_array
 from attendc.errors import DataError
 from attendc.types import Preprocess
 
-__all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "to_input"]
+__all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "random_images", "to_input"]
 
 def to_input(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
     """Return float32 (N, C, H, W), normalised, from uint8 images (H, W, C).
@@ -65,6 +65,13 @@ def fit_image(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
         f"an image of {width}x{height} does not fit {how.width}x{how.height} with fit={how.fit!r}",
         hint="Resize the images, or train with --fit resize",
     )
+
+
+def random_images(how: Preprocess, count: int) -> Images:
+    """Return noise of the right shape, all of class 0: for studies of cost, where no data is at hand."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, how.height, how.width, how.channels), dtype=np.uint8)
+    return images_from_array(pixels, np.zeros(count, np.int64))
 
 
 def pixel_statistics(images: Images, *, channels: int, sample: int = 2000) -> tuple[

@@ -17,11 +17,24 @@ from attendc.converters.to_onnx import write_onnx
 from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
 from attendc.errors import ConversionError
+from attendc.manifest import file_entry
 from attendc.qdq import quant_table
 from attendc.types import Stamp
 from attendc.verify import Candidate
 
-__all__ = ["DTYPES", "FORMATS", "Sources", "file_name", "inspect_artefact", "write_artefacts"]
+__all__ = [
+    "DTYPES",
+    "FLOAT_PROGRAM",
+    "FORMATS",
+    "PROGRAM",
+    "Sources",
+    "file_name",
+    "inspect_artefact",
+    "output_entries",
+    "write_artefacts",
+]
+
+PROGRAM, FLOAT_PROGRAM = "model.int8.pt2", "model.float32.pt2"
 
 FORMATS = ("tflite", "onnx", "torchscript")
 DTYPES = ("int8", "float32")
@@ -30,9 +43,9 @@ _SUFFIXES = {"tflite": "tflite", "onnx": "onnx", "torchscript": "ts.pt"}
 
 @dataclass(frozen=True)
 class Sources:
-    """The graphs that artefacts are made from; `quantized` is None where no int8 was asked for."""
+    """The graphs that artefacts are made from; None where no artefact of that dtype was asked for."""
 
-    floating: fx.GraphModule
+    floating: fx.GraphModule | None
     quantized: fx.GraphModule | None
     stamp: Stamp
 
@@ -49,6 +62,25 @@ def inspect_artefact(kind: str, path: Path) -> dict[str, Any]:
     if kind == "onnx":
         return inspect_onnx(path)
     return {"format": kind, "bytes": path.stat().st_size}
+
+
+def output_entries(folder: Path, made: Sequence[Candidate]) -> dict[str, Any]:
+    """Return the manifest's entry of every graph and artefact in a folder, by file name."""
+    entries: dict[str, Any] = {
+        name: {"format": "pt2", "dtype": dtype, **file_entry(folder / name)}
+        for name, dtype in ((PROGRAM, "int8"), (FLOAT_PROGRAM, "float32"))
+        if (folder / name).exists()
+    }
+    for one in made:
+        facts = inspect_artefact(one.format, one.path)
+        entries[one.path.name] = {
+            "format": one.format,
+            "dtype": one.dtype,
+            "name": one.name,
+            **file_entry(one.path),
+            **{k: facts[k] for k in ("ops", "float_ops", "transposes") if k in facts},
+        }
+    return entries
 
 
 def write_artefacts(
@@ -83,7 +115,7 @@ def write_artefacts(
 
 def _write(one: Candidate, sources: Sources, io: Io, context: Context) -> None:
     graph = sources.quantized if one.dtype == "int8" else sources.floating
-    assert graph is not None, "an int8 artefact needs the quantized graph"
+    assert graph is not None, "no artefact without the graph of its dtype"
     stamp = sources.stamp
     if one.dtype != "int8":
         stamp = replace(stamp, dtype=one.dtype, calibration="")

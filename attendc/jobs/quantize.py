@@ -22,21 +22,26 @@ from attendc.compress.tensors import check_supported, unsupported
 from attendc.context import Context
 from attendc.converters.program import load_program, save_program
 from attendc.converters.tflite_io import Io
-from attendc.data.images import Dataset, Images, take
-from attendc.data.preprocess import batches
+from attendc.data.images import Dataset, Images, evenly
+from attendc.data.preprocess import batches, random_images
 from attendc.errors import DataError, UsageError
 from attendc.files import new_folder
-from attendc.jobs.artefacts import Sources, inspect_artefact, write_artefacts
+from attendc.jobs.artefacts import (
+    FLOAT_PROGRAM,
+    PROGRAM,
+    Sources,
+    output_entries,
+    write_artefacts,
+)
 from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
-from attendc.manifest import file_entry, versions, write_manifest
+from attendc.manifest import versions, write_manifest
 from attendc.metrics import count_macs, count_params
 from attendc.train import Task, TrainOptions, hold_out
 from attendc.types import Spec, Stamp
 from attendc.verify import Candidate, Gates, Report, check_gates, default_images, verify
 
-__all__ = ["FLOAT_PROGRAM", "PROGRAM", "QAT_OPTIONS", "QuantizeRequest", "evenly", "quantize"]
+__all__ = ["QAT_OPTIONS", "QuantizeRequest", "quantize"]
 
-PROGRAM, FLOAT_PROGRAM = "model.int8.pt2", "model.float32.pt2"
 RANDOM = "random"
 QAT_OPTIONS = TrainOptions(
     epochs=2, lr=2e-4, weight_decay=0.0, warmup=0.1, label_smoothing=0.0, shift=1, distill=0.9
@@ -126,13 +131,6 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
     return manifest
 
 
-def evenly(images: Images, count: int) -> Images:
-    """Return `count` images spread evenly over the whole, all of them if there are fewer."""
-    if count >= len(images):
-        return images
-    return take(images, [i * len(images) // count for i in range(count)])
-
-
 def _quantized(
     request: QuantizeRequest,
     opened: Opened,
@@ -220,14 +218,7 @@ def _images(request: QuantizeRequest, opened: Opened, dataset: Dataset | None) -
     count = request.images or default_images(opened.model, opened.spec.preprocess)
     if dataset is not None:
         return evenly(dataset.test, count)
-    import numpy as np
-
-    from attendc.data.images import images_from_array
-
-    how = opened.spec.preprocess
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (count, how.height, how.width, how.channels), dtype=np.uint8)
-    return images_from_array(pixels, np.zeros(count, np.int64))
+    return random_images(opened.spec.preprocess, count)
 
 
 def _manifest(
@@ -240,20 +231,6 @@ def _manifest(
     folder: Path,
     context: Context,
 ) -> dict[str, Any]:
-    outputs: dict[str, Any] = {
-        name: {"format": "pt2", "dtype": dtype, **file_entry(folder / name)}
-        for name, dtype in ((PROGRAM, "int8"), (FLOAT_PROGRAM, "float32"))
-    }
-    for one in made:
-        facts = inspect_artefact(one.format, one.path)
-        kept = {k: facts[k] for k in ("ops", "float_ops", "transposes") if k in facts}
-        outputs[one.path.name] = {
-            "format": one.format,
-            "dtype": one.dtype,
-            "name": one.name,
-            **file_entry(one.path),
-            **kept,
-        }
     path = request.checkpoint.path
     options = dataclasses.asdict(request)
     return {
@@ -278,7 +255,7 @@ def _manifest(
         },
         "history": [*opened.spec.history, *steps],
         "passes": floating.meta.get("notes", []),
-        "outputs": outputs,
+        "outputs": output_entries(folder, made),
         "verification": report.as_json(),
         "warnings": list(context.warnings),
     }

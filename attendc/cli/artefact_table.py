@@ -1,0 +1,71 @@
+"""The table at the end of a command that made artefacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attendc.cli.console import Console
+
+__all__ = ["print_artefacts", "print_report"]
+
+
+def print_artefacts(console: Console, folder: Path, manifest: dict[str, Any]) -> None:
+    """Print format, dtype, bytes, accuracy, agreement and float operators of everything in a folder."""
+    report = manifest["verification"]
+    rows = [
+        (
+            name,
+            entry["dtype"],
+            f"{entry['bytes']:,}",
+            _percent(report["accuracy"].get(entry["name"])),
+            _percent(_agreement(report, entry["name"], entry["dtype"])),
+            str(entry.get("float_ops", "-")) if entry["dtype"] == "int8" else "all",
+        )
+        for name, entry in manifest["outputs"].items()
+        if entry["format"] != "pt2"
+    ]
+    head = ("file", "dtype", "bytes", "accuracy", "agreement", "float ops")
+    console.table(f"{folder}: verified on {report['images']} images", head, rows)
+    _print_verdict(console, report)
+
+
+def print_report(console: Console, folder: Path, report: dict[str, Any]) -> None:
+    """Print every pair that was compared, and the accuracies."""
+    head = ("pair", "images", "agreement", "max steps", "mean steps", "SQNR dB")
+    rows = [
+        (
+            f"{p['a']} - {p['b']}",
+            str(p["images"]),
+            _percent(p["top1_agreement"]),
+            f"{p['max_lsb']:.1f}",
+            f"{p['mean_lsb']:.3f}",
+            f"{p['sqnr_db']:.1f}",
+        )
+        for p in report["pairs"]
+    ]
+    console.table(f"{folder}: {report['images']} images", head, rows)
+    accuracies = [(name, _percent(value)) for name, value in report["accuracy"].items()]
+    console.table("accuracy", ("runner", "top-1"), accuracies)
+    _print_verdict(console, report)
+
+
+def _print_verdict(console: Console, report: dict[str, Any]) -> None:
+    said = {True: "equal", False: "NOT equal", None: "not compared"}
+    console.result(
+        f"scales: {said[report['scales_equal']]}; integer weights: {said[report['weights_equal']]}; "
+        f"{'passed' if report['passed'] else 'FAILED'}"
+    )
+    for note in (*report["notes"], *report["failures"], *report["accuracy_failures"]):
+        console.result(note)
+
+
+def _agreement(report: dict[str, Any], name: str, dtype: str) -> float | None:
+    """Return the agreement of an artefact with the graph it was made from."""
+    source = "graph" if dtype == "int8" else "float"
+    pairs = [p for p in report["pairs"] if {p["a"], p["b"]} == {source, name}]
+    return pairs[0]["top1_agreement"] if pairs else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"

@@ -1,0 +1,122 @@
+"""`attendc quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attendc.cli.artefact_table import print_artefacts
+from attendc.cli.options import (
+    checkpoint_options,
+    checkpoint_request,
+    common_options,
+    gate_options,
+    gates_of,
+    names_from,
+    session,
+)
+from attendc.errors import UsageError
+
+__all__ = ["quantize_command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("quantize")
+@click.argument("checkpoint", type=_PATH)
+@click.option("--int8", is_flag=True, help="Quantize to int8 (the only way so far, so it must be said).")
+@click.option("--qat", is_flag=True, help="Train the quantized network, taught by its float self.")
+@click.option("--epochs", type=click.IntRange(1), help="Of --qat.  [default: 2]")
+@click.option("--lr", type=float, help="Peak learning rate of --qat.  [default: 0.0002]")
+@click.option("--batch-size", type=click.IntRange(1), help="Of --qat.  [default: 64]")
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Of --qat.")
+@click.option("--calib", default="256", show_default=True, metavar="N|random", help="Calibration images, or none.")
+@click.option(
+    "--ranges",
+    default="mse",
+    show_default=True,
+    type=click.Choice(["minmax", "percentile", "mse"]),
+    help="How PTQ chooses the range of an activation.",
+)
+@click.option(
+    "--to",
+    "formats",
+    default="tflite,onnx,torchscript",
+    show_default=True,
+    callback=names_from(("tflite", "onnx", "torchscript")),
+    help="Formats to write.",
+)
+@click.option(
+    "--dtype",
+    "dtypes",
+    default="int8,float32",
+    show_default=True,
+    callback=names_from(("int8", "float32")),
+    help="Types to write; float32 is what the proof compares sizes with.",
+)
+@click.option(
+    "--io",
+    default="int8",
+    show_default=True,
+    type=click.Choice(["int8", "uint8", "float32"]),
+    help="Type of the int8 TFLite file's input and output.",
+)
+@checkpoint_options
+@gate_options
+@click.option("--allow-float", is_flag=True, help="Let operators that cannot be int8 stay float, and say so.")
+@click.option("--no-gate", is_flag=True, help="Write the artefacts even if they fail verification.")
+@click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
+@click.option("-o", "--output", type=_PATH, help="Folder to make.  [default: runs/<name of the checkpoint>-int8]")
+@common_options
+def quantize_command(checkpoint: Path, **given: Any) -> None:
+    """Quantize CHECKPOINT and write proven artefacts into a folder.
+
+    \b
+    attendc quantize examples/attendnext_nano.safetensors --int8
+    attendc quantize my.pt --int8 --qat --model package.module:factory --data images/ --mean 0.5 --std 0.25
+    """
+    if not given.pop("int8"):
+        raise UsageError("say which type to quantize to", hint="Add --int8")
+    with session(given, device=given.pop("device")) as (console, context):
+        from attendc.jobs.quantize import QuantizeRequest, quantize
+
+        output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-int8"
+        request = QuantizeRequest(
+            checkpoint_request(checkpoint, given),
+            output,
+            calib=_calib(given.pop("calib")),
+            qat=_qat_options(given),
+            gates=gates_of(given),
+            gate=not given.pop("no_gate"),
+            **given,
+        )
+        manifest = quantize(request, context)
+        if console.as_json:
+            console.json(manifest)
+        else:
+            print_artefacts(console, output, manifest)
+
+
+def _calib(text: str) -> int | str:
+    if text == "random":
+        return text
+    if not text.isdigit() or int(text) == 0:
+        raise click.BadParameter(f"{text!r} is neither a number of images nor 'random'", param_hint="--calib")
+    return int(text)
+
+
+def _qat_options(given: dict[str, Any]) -> Any:
+    """Return the options of training; None without --qat."""
+    from dataclasses import replace
+
+    from attendc.jobs.quantize import QAT_OPTIONS
+
+    changes = {k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None}
+    if given.pop("qat"):
+        return replace(QAT_OPTIONS, **changes)
+    if changes:
+        named = ", ".join(f"--{k.replace('_', '-')}" for k in changes)
+        raise UsageError(f"{named} means nothing without --qat", hint="Add --qat")
+    return None
