@@ -160,7 +160,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as e:
+    except (SafetensorError, OSError, ValueError) as e:
         raise CheckpointError(
             f"{path} is no readable .safetensors: {e}", hint="It may be truncated; copy it again"
         ) from e
@@ -201,16 +201,20 @@ def _unsafe_globals(path: Path, refusal: pickle.UnpicklingError) -> list[str]:
 
 def _globals_of_pickle(path: Path) -> list[str]:
     """Return the names that a pickle imports beside those of every state_dict, found without running it."""
-    if not zipfile.is_zipfile(path):
-        return _imports(path.read_bytes())
-    with zipfile.ZipFile(path) as archive:
-        return [name for entry in archive.namelist() if entry.endswith(".pkl") for name in _imports(archive.read(entry))]
+    with contextlib.suppress(Exception):  # a damaged file may raise anything; it is refused either way
+        if not zipfile.is_zipfile(path):
+            return _imports(path.read_bytes())
+        with zipfile.ZipFile(path) as archive:
+            content = next((n for n in archive.namelist() if n.endswith("data.pkl")), "")
+            return _imports(archive.read(content)) if content else []
+    return []
 
 
 def _imports(content: bytes) -> list[str]:
     strings: list[str] = []
     memo: list[str] = []  # of what is no string: an empty entry
     found: list[str] = []
+    pushed = ""
     with contextlib.suppress(ValueError, IndexError):  # where it is no pickle, or ends too soon
         for op, argument, _ in pickletools.genops(content):
             if op.name == "STACK_GLOBAL":
@@ -224,7 +228,7 @@ def _imports(content: bytes) -> list[str]:
                 pushed = memo[int(argument)]
             if pushed:
                 strings.append(pushed)
-    return [name for name in found if not _HARMLESS.fullmatch(name)]
+    return [name for name in dict.fromkeys(found) if not _HARMLESS.fullmatch(name)]
 
 
 def _state_dict(content: object, path: Path, key: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:

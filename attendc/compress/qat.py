@@ -174,7 +174,7 @@ def _freeze(model: nn.Module) -> None:
 
 
 def _fake_quantizers(gm: fx.GraphModule, kind: type) -> list[tuple[fx.Node, Any]]:
-    modules = dict(gm.named_modules())
+    modules = dict(gm.named_modules(remove_duplicate=False))
     calls = [n for n in gm.graph.nodes if n.op == "call_module"]
     return [(n, modules[str(n.target)]) for n in calls if isinstance(modules[str(n.target)], kind)]
 

@@ -83,9 +83,12 @@ def _decode(file: Path) -> Uint8Image:
 
     try:
         with Image.open(file) as image:
-            mode = "L" if image.mode in ("L", "1", "I;16") else "RGB"
-            pixels = np.asarray(image.convert(mode), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as e:
+            if image.mode.startswith("I"):  # 16 bits, which pillow would clip to 255 instead of scaling
+                pixels = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+            else:
+                mode = "L" if image.mode in ("L", "1", "LA") else "RGB"
+                pixels = np.asarray(image.convert(mode), dtype=np.uint8)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as e:
         raise DataError(
             f"image {file} cannot be decoded: {e}", hint="Remove or replace that file"
         ) from e

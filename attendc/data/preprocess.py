@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,6 +15,11 @@ from attendc.errors import DataError
 from attendc.types import Preprocess
 
 __all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "random_images", "to_input"]
+
+_SMALLEST_STD = 1 / 255
+"""One step of a pixel, so that images of one value can be normalised too."""
+_AT_ONCE = 50
+
 
 def to_input(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
     """Return float32 (N, C, H, W), normalised, from uint8 images (H, W, C).
@@ -78,10 +84,17 @@ def pixel_statistics(images: Images, *, channels: int, sample: int = 2000) -> tu
     tuple[float, ...], tuple[float, ...]
 ]:
     """Return (mean, std) per channel in units of 0..1, over at most `sample` evenly spaced images."""
-    step = max(1, len(images) // sample)
-    pixels = images.read(list(range(0, len(images), step)))
-    flat = np.concatenate([_to_channels(p, channels).reshape(-1, channels) for p in pixels]) / 255.0
-    return tuple(map(float, flat.mean(0).round(4))), tuple(map(float, flat.std(0).round(4)))
+    indices = range(0, len(images), max(1, math.ceil(len(images) / sample)))
+    count, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    for start in range(0, len(indices), _AT_ONCE):
+        for pixels in images.read(indices[start : start + _AT_ONCE]):
+            flat = _to_channels(pixels, channels).reshape(-1, channels).astype(np.int64)
+            count += len(flat)
+            total += flat.sum(0)
+            squares += (flat**2).sum(0)
+    mean = total / count / 255.0
+    std = np.sqrt(np.maximum(squares / count / 255.0**2 - mean**2, _SMALLEST_STD**2))
+    return tuple(map(float, mean.round(4))), tuple(map(float, std.round(4)))
 
 
 def _to_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

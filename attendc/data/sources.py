@@ -107,7 +107,10 @@ def _label_names(folder: Path, count: int) -> tuple[str, ...]:
     file = folder / "labels.txt"
     if not file.exists():
         return tuple(str(i) for i in range(count))
-    names = tuple(file.read_text(encoding="utf-8").split("\n")[:-1])
+    try:
+        names = tuple(file.read_text(encoding="utf-8").rstrip().splitlines())
+    except UnicodeDecodeError as e:
+        raise DataError(f"{file} is not UTF-8: {e}", hint="Save it as UTF-8 text, a name a line") from e
     if len(names) < count:
         raise DataError(f"{file} names {len(names)} classes, the data has {count}")
     return names
@@ -130,7 +133,9 @@ def _checked(pixels: NDArray[np.uint8], targets: NDArray[np.generic], where: str
 
 def _load_npz(name: str, path: Path, seed: int) -> Dataset:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is no zip")
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
         raise DataError(f"{path} is not a readable .npz: {e}", hint="Save it again") from e
@@ -160,13 +165,18 @@ def _load_image_folder(name: str, folder: Path, seed: int) -> Dataset:
         labels = _class_names(folder / "train")
         train = _folder_split(folder / "train", labels)
         return Dataset(name, train, _folder_split(folder / held_out, labels), labels)
+    if (folder / "train").is_dir() and _subfolders(folder / "train"):
+        raise DataError(
+            f"{folder} has train/ but neither val/ nor test/",
+            hint=f"Add FOLDER/val/CLASS/IMAGE, or give {folder / 'train'} to have a fifth split off",
+        )
     labels = _class_names(folder)
     train, test = _split(_folder_split(folder, labels), seed)
     return Dataset(name, train, test, labels)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
+    names = _subfolders(folder)
     if not names:
         raise DataError(
             f"{folder} has no subfolder per class and no idx files",
@@ -175,10 +185,15 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
+def _subfolders(folder: Path) -> tuple[str, ...]:
+    """Return the names of the folders in it, but of hidden ones (.ipynb_checkpoints, .git)."""
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
 def _folder_split(folder: Path, labels: tuple[str, ...]) -> Images:
     files: list[Path] = []
     targets: list[int] = []
-    unknown = {p.name for p in folder.iterdir() if p.is_dir()} - set(labels)
+    unknown = set(_subfolders(folder)) - set(labels)
     if unknown:
         raise DataError(f"{folder} has classes that train/ lacks: {', '.join(sorted(unknown))}")
     for index, label in enumerate(labels):
