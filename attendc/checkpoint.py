@@ -137,8 +137,7 @@ def load_model(weights: Weights, architecture: Architecture, *, allow_foreign: b
         told = "; ".join(f"{len(v)} {what}: {', '.join(v[:_FEW])}" for what, v in parts if v)
         raise CheckpointError(
             f"the weights do not fit {architecture.factory}: {told}",
-            hint="Give the network they were trained with: --model NAME --model-arg KEY=VALUE "
-            "(for example classes=10)",
+            hint="Give the network they were trained with: --model NAME --model-arg KEY=VALUE (for example classes=10)",
         )
     model.load_state_dict(tensors, strict=False)
     return model.eval()
@@ -268,9 +267,7 @@ def _no_such_key(path: Path, key: str, held: Sequence[object] = ()) -> Checkpoin
 
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
-    )
+    return bool(content) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items())
 
 
 def _without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

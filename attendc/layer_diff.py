@@ -65,9 +65,7 @@ def layer_distances(graph: fx.GraphModule, kind: str, path: Path, x: Tensor) -> 
     return found
 
 
-def _graph_tensors(
-    graph: fx.GraphModule, x: Tensor
-) -> Iterator[tuple[str, float, int, NDArray[np.int8]]]:
+def _graph_tensors(graph: fx.GraphModule, x: Tensor) -> Iterator[tuple[str, float, int, NDArray[np.int8]]]:
     """Yield (layer, scale, zero point, int8 values (N, ...)) of every quantized tensor, in order."""
     wanted = set(activation_nodes(graph.graph))
     values: dict[fx.Node, Any] = {}
@@ -97,17 +95,10 @@ def _onnx_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.in
     values = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
     nodes = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
     for node in nodes:
-        model.graph.output.append(
-            onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.INT8, None)
-        )
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+        model.graph.output.append(onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.INT8, None))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     outputs = session.run([n.output[0] for n in nodes], {model.graph.input[0].name: x.numpy()})
-    return [
-        (float(values[n.input[1]]), int(values[n.input[2]]), out)
-        for n, out in zip(nodes, outputs, strict=True)
-    ]
+    return [(float(values[n.input[1]]), int(values[n.input[2]]), out) for n, out in zip(nodes, outputs, strict=True)]
 
 
 def _tflite_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.int8]]]:

@@ -53,9 +53,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise CheckpointError(
-            f"{folder} has no {MANIFEST}", hint="Give a folder that attendc quantize made"
-        )
+        raise CheckpointError(f"{folder} has no {MANIFEST}", hint="Give a folder that attendc quantize made")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         content["outputs"].items()

@@ -24,11 +24,7 @@ def activation_nodes(graph: fx.Graph) -> list[fx.Node]:
 
 def layer_nodes(graph: fx.Graph) -> list[fx.Node]:
     """Return the convolutions and linear layers whose weights are quantized, in order."""
-    return [
-        n
-        for n in graph.nodes
-        if n.target in _LAYERS and n.args[1].target is _Q.dequantize_per_channel.default
-    ]
+    return [n for n in graph.nodes if n.target in _LAYERS and n.args[1].target is _Q.dequantize_per_channel.default]
 
 
 def input_params(graph: fx.Graph) -> tuple[float, int]:

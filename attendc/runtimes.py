@@ -49,9 +49,7 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:
         raise CheckpointError(f"onnxruntime cannot load {path}: {e}") from e
     name = session.get_inputs()[0].name
@@ -72,9 +70,7 @@ def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1)
     return lambda x: torch.stack([run_one(image) for image in x])
 
 
-def tflite_interpreter(
-    path: Path, *, kernels: Kernels, threads: int = 1, keep_tensors: bool = False
-) -> Any:
+def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1, keep_tensors: bool = False) -> Any:
     """Return an interpreter with its tensors allocated.
 
     Raises:

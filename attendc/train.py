@@ -6,7 +6,7 @@ as one that was not.
 
 from __future__ import annotations
 
-import copy
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from attendc.context import Context
 from attendc.data.augment import flip_and_shift
 from attendc.data.images import Images, take
 from attendc.data.preprocess import batches, fitted, normalise
-from attendc.errors import CheckpointError, DataError
+from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.files import replace_file
 from attendc.types import Preprocess
 
@@ -125,6 +125,7 @@ def train(
 
     Raises:
         DataError: if an epoch has no whole batch.
+        UsageError: if the options contradict each other, or the loss stops being a number.
         CheckpointError: if `resume` is asked for and the state is missing, damaged or of other options.
     """
     epoch_steps = len(task.train) // options.batch_size
@@ -133,6 +134,10 @@ def train(
             f"{len(task.train)} training images make no batch of {options.batch_size}",
             hint="Give more images or a smaller --batch-size",
         )
+    if options.distill > 0 and task.teacher is None:
+        raise UsageError(f"distill is {options.distill}, but there is no teacher", hint="Name a teacher")
+    if task.teacher is not None:
+        _set_training(task.teacher.to(context.device), training=False)
     torch.manual_seed(context.seed)
     model.to(context.device, memory_format=torch.channels_last)
     optimizer = _optimizer(model, options)
@@ -158,7 +163,9 @@ def train(
     last = _weights(model)
     rows = tuple(done.curve or ())
     last_accuracy = rows[-1]["val_accuracy"] if rows else accuracy(model, task.val, task.preprocess)
-    return TrainResult(done.best or last, max(done.best_accuracy, 0.0), last, last_accuracy, rows)
+    if done.best is None:
+        return TrainResult(last, last_accuracy, last, last_accuracy, rows)
+    return TrainResult(done.best, done.best_accuracy, last, last_accuracy, rows)
 
 
 @torch.no_grad()
@@ -200,7 +207,10 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    return float(loss.detach())
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise UsageError(f"the loss is {value} at step {step + 1}", hint="Train again with a smaller --lr")
+    return value
 
 
 def _distillation(logits: Tensor, x: Tensor, teacher: nn.Module, temperature: float) -> Tensor:
@@ -212,9 +222,7 @@ def _distillation(logits: Tensor, x: Tensor, teacher: nn.Module, temperature: fl
     return distance * temperature**2
 
 
-def _epoch(
-    task: Task, options: TrainOptions, seed: int, epoch: int, first: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _epoch(task: Task, options: TrainOptions, seed: int, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the augmented batches of one epoch from batch number `first` on."""
     order = np.random.default_rng([seed, epoch]).permutation(len(task.train))
     for index in range(first, len(task.train) // options.batch_size):
@@ -226,9 +234,7 @@ def _epoch(
         yield normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
 
 
-def _end_epoch(
-    model: nn.Module, task: Task, done: _Progress, epoch: int, epoch_steps: int, context: Context
-) -> None:
+def _end_epoch(model: nn.Module, task: Task, done: _Progress, epoch: int, epoch_steps: int, context: Context) -> None:
     """Measure on the validation images and keep the weights if they are the best so far."""
     reached = accuracy(model, task.val, task.preprocess)
     loss = done.loss_sum / epoch_steps
@@ -242,6 +248,9 @@ def _end_epoch(
 
 def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     """Return AdamW that decays matrices and kernels, not biases, norms or ranges (Source: arXiv 1812.01187, 3.1)."""
+    for name in ("lr", "weight_decay"):
+        if not 0 <= getattr(options, name) < math.inf:
+            raise UsageError(f"{name} is {getattr(options, name)}", hint="It must be a number from 0 on")
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": options.weight_decay},
@@ -276,8 +285,10 @@ def _save_state(
         "rng": torch.get_rng_state(),
         "progress": asdict(done),
     }
+    content = io.BytesIO()  # torch.save hides why a disk does not take it
+    torch.save(state, content)
     with replace_file(file) as beside:
-        torch.save(state, beside)
+        beside.write_bytes(content.getbuffer())
 
 
 def _load_state(
@@ -291,19 +302,21 @@ def _load_state(
         raise CheckpointError(f"no resume state {file}", hint="Run the command without --resume")
     try:
         state = torch.load(file, weights_only=True)
-        held = state["signature"]
+        held, progress = dict(state["signature"]), dict(state["progress"])
+        weights, moments, rng = state["model"], state["optimizer"], state["rng"]
     except Exception as e:
         raise CheckpointError(
-            f"the resume state {file} cannot be read: {e}", hint="Remove it and train again"
+            f"the resume state {file} cannot be read: {type(e).__name__}", hint="Remove it and train again"
         ) from e
     differing = sorted(k for k in signature if held.get(k) != signature[k])
     if differing:
         told = ", ".join(f"{k} {held.get(k)!r} then, {signature[k]!r} now" for k in differing)
-        raise CheckpointError(
-            f"the resume state {file} is of another run: {told}", hint="Repeat the same options"
-        )
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["rng"])
-    for key, value in copy.deepcopy(state["progress"]).items():
+        raise CheckpointError(f"the resume state {file} is of another run: {told}", hint="Repeat the same options")
+    try:
+        model.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
+    except (RuntimeError, ValueError) as e:
+        raise CheckpointError(f"the resume state {file} is of another network", hint="Repeat the same options") from e
+    torch.set_rng_state(rng)
+    for key, value in progress.items():
         setattr(done, key, value)

@@ -152,9 +152,7 @@ def check_gates(report: Report) -> None:
         AccuracyError: if they do not, but int8 lost too much accuracy.
     """
     if report.failures:
-        raise ParityError(
-            "; ".join(report.failures), hint="Add --no-gate to keep the artefacts and look into them"
-        )
+        raise ParityError("; ".join(report.failures), hint="Add --no-gate to keep the artefacts and look into them")
     if report.accuracy_failures:
         raise AccuracyError(
             "; ".join(report.accuracy_failures),
@@ -181,9 +179,7 @@ def _runners(
     return makers
 
 
-def _run(
-    name: str, runner: Runner, images: Images, preprocess: Preprocess, count: int, context: Context
-) -> Tensor:
+def _run(name: str, runner: Runner, images: Images, preprocess: Preprocess, count: int, context: Context) -> Tensor:
     """Return the logits (count, classes)."""
     found = []
     with context.progress(f"verify {name}", count) as advance:
@@ -228,9 +224,7 @@ def _read_back(
 ) -> tuple[bool | None, bool | None, list[str]]:
     """Return (scales equal, integers equal, failures); None where there is no int8 file."""
     read = {"tflite": tflite_quant_table, "onnx": onnx_quant_table}
-    tables = {
-        c.name: read[c.format](c.path) for c in candidates if c.dtype == "int8" and c.format in read
-    }
+    tables = {c.name: read[c.format](c.path) for c in candidates if c.dtype == "int8" and c.format in read}
     if graph is None or not tables:
         return None, None, []
     expected = quant_table(graph)

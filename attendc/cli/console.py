@@ -112,9 +112,7 @@ class _Lines:
 
 
 @contextmanager
-def open_console(
-    *, verbose: bool = False, quiet: bool = False, as_json: bool = False
-) -> Iterator[Console]:
+def open_console(*, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> Iterator[Console]:
     """Open the console; unless `verbose`, what anything else prints goes to a log file that is removed at the end.
 
     The file is kept when something unexpected is raised, so that it can be looked into. With `as_json` an
@@ -124,9 +122,8 @@ def open_console(
         with _errors_as_json(Console(sys.stdout, sys.stderr, None, quiet, as_json)) as console:
             yield console
         return
-    with _muted() as (out, err, log):
-        with _errors_as_json(Console(out, err, log, quiet, as_json)) as console:
-            yield console
+    with _muted() as (out, err, log), _errors_as_json(Console(out, err, log, quiet, as_json)) as console:
+        yield console
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: nothing half-written was left behind", err=True)
         return INTERRUPTED
-    except Exception as e:  # noqa: BLE001 - the edge: whatever gets here is a bug of ours
+    except Exception as e:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise
         click.echo(f"internal error: {type(e).__name__}: {e}. Run again with -v and report it", err=True)

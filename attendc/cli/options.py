@@ -68,7 +68,9 @@ checkpoint_options = options(
 gate_options = options(
     click.option("--images", type=click.IntRange(1), help="Images to verify on.  [default: 2000, large networks 500]"),
     click.option("--min-agreement", default=0.99, show_default=True, type=click.FloatRange(0, 1)),
-    click.option("--max-drop", default=1.0, show_default=True, type=float, metavar="POINTS", help="Accuracy int8 may lose."),
+    click.option(
+        "--max-drop", default=1.0, show_default=True, type=float, metavar="POINTS", help="Accuracy int8 may lose."
+    ),
 )
 
 
@@ -153,9 +155,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 def session(given: dict[str, Any], *, device: str = "cpu") -> Iterator[tuple[Console, Context]]:
     """Open the console and the context of one command; takes the common options out of `given`."""
     threads, seed = given.pop("threads"), given.pop("seed")
-    with open_console(
-        verbose=given.pop("verbose"), quiet=given.pop("quiet"), as_json=given.pop("as_json")
-    ) as console:
+    with open_console(verbose=given.pop("verbose"), quiet=given.pop("quiet"), as_json=given.pop("as_json")) as console:
         if threads is not None:
             import torch
 

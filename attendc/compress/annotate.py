@@ -31,9 +31,7 @@ class LiteRTQuantizer(Quantizer):  # type: ignore[misc]
     `activation` and `weight` make the observers or fake quantizers; the defaults observe minimum and maximum.
     """
 
-    def __init__(
-        self, activation: Callable[..., Any] | None = None, weight: Callable[..., Any] | None = None
-    ) -> None:
+    def __init__(self, activation: Callable[..., Any] | None = None, weight: Callable[..., Any] | None = None) -> None:
         """Build the two specs."""
         super().__init__()
         self.activation = QuantizationSpec(
@@ -64,9 +62,7 @@ class LiteRTQuantizer(Quantizer):  # type: ignore[misc]
                     _annotated=True,
                 )
             elif node.op == "call_function" and node in quantized:
-                node.meta[_KEY] = QuantizationAnnotation(
-                    output_qspec=self.activation, _annotated=True
-                )
+                node.meta[_KEY] = QuantizationAnnotation(output_qspec=self.activation, _annotated=True)
         return model
 
     def validate(self, model: fx.GraphModule) -> None:
@@ -75,9 +71,7 @@ class LiteRTQuantizer(Quantizer):  # type: ignore[misc]
             if rule_of(node) is not None and _KEY not in node.meta:
                 raise InternalError(f"{node.name} was not annotated")
 
-    def _inputs(
-        self, node: fx.Node, rule: OpRule, quantized: set[fx.Node]
-    ) -> dict[fx.Node, QuantizationSpecBase]:
+    def _inputs(self, node: fx.Node, rule: OpRule, quantized: set[fx.Node]) -> dict[fx.Node, QuantizationSpecBase]:
         specs: dict[fx.Node, QuantizationSpecBase] = {}
         shared: tuple[fx.Node, fx.Node] | None = None
         for source in node.all_input_nodes:

@@ -57,6 +57,4 @@ def _check_runs(model: nn.Module, sample: torch.Tensor) -> None:
         ) from e
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise CheckpointError(
-            f"the network returns {shape}", hint="A classifier must return logits (N, classes)"
-        )
+        raise CheckpointError(f"the network returns {shape}", hint="A classifier must return logits (N, classes)")

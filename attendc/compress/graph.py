@@ -53,9 +53,7 @@ def set_constant(gm: fx.GraphModule, node: fx.Node, value: Tensor) -> None:
         owner.register_buffer(name, value)
 
 
-def add_constant(
-    gm: fx.GraphModule, name: str, value: Tensor, before: fx.Node, *, trained: bool = False
-) -> fx.Node:
+def add_constant(gm: fx.GraphModule, name: str, value: Tensor, before: fx.Node, *, trained: bool = False) -> fx.Node:
     """Store `value` under a free name like `name` and return a get_attr node for it before `before`."""
     free, count = name, 0
     while hasattr(gm, free):

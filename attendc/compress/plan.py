@@ -65,10 +65,7 @@ def plan_from_ranges(
     given = weights or {}
     return QuantPlan(
         complete,
-        {
-            node.name: given.get(node.name) or weight_params(*_layer(graph, node, complete))
-            for node in _layers(graph)
-        },
+        {node.name: given.get(node.name) or weight_params(*_layer(graph, node, complete)) for node in _layers(graph)},
     )
 
 
@@ -141,9 +138,7 @@ def _rounded(weight: Tensor, scale: Tensor, qmax: int) -> Tensor:
     return torch.round(weight.double() / scale.double().view(shape)).clamp(-qmax, qmax)
 
 
-def _round_bias(
-    gm: fx.GraphModule, node: fx.Node, bias: fx.Node, scale: Tensor, plan: QuantPlan
-) -> None:
+def _round_bias(gm: fx.GraphModule, node: fx.Node, bias: fx.Node, scale: Tensor, plan: QuantPlan) -> None:
     step = scale.double() * np.float32(plan.activations[_input_name(node)].scale[0])
     integers = torch.round(constant(gm, bias).detach().double() / step)
     set_constant(gm, bias, (integers * step).float())
@@ -154,9 +149,7 @@ def _layers(gm: fx.GraphModule) -> list[fx.Node]:
     return [n for n, rule in rules if rule is not None and rule.has_weight]
 
 
-def _layer(
-    gm: fx.GraphModule, node: fx.Node, activations: Mapping[str, QuantParams]
-) -> tuple[Tensor, Tensor, float]:
+def _layer(gm: fx.GraphModule, node: fx.Node, activations: Mapping[str, QuantParams]) -> tuple[Tensor, Tensor, float]:
     """Return (weight, bias, scale of the input) of a layer."""
     weight, bias = node.args[1], node.args[2]
     assert isinstance(weight, fx.Node)

@@ -108,9 +108,7 @@ def _read_ranges(quantized: fx.GraphModule) -> dict[str, QuantParams]:
             continue
         source, scale, zero_point = node.args[:3]
         assert isinstance(source, fx.Node)
-        found[source.name] = QuantParams(
-            (_number(quantized, scale),), (round(_number(quantized, zero_point)),)
-        )
+        found[source.name] = QuantParams((_number(quantized, scale),), (round(_number(quantized, zero_point)),))
     return found
 
 

@@ -115,9 +115,7 @@ class WeightGrid(FakeQuantizeBase):  # type: ignore[misc]
             largest = weight.detach().flatten(1).abs().amax(1)
             self.scale = (largest / WEIGHT_QMAX).clamp(min=SMALLEST_SCALE)
         zeros = torch.zeros_like(self.scale, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(
-            weight, self.scale, zeros, 0, -WEIGHT_QMAX, WEIGHT_QMAX
-        )
+        return torch.fake_quantize_per_channel_affine(weight, self.scale, zeros, 0, -WEIGHT_QMAX, WEIGHT_QMAX)
 
     def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
         """Return (scale, zero point), as torchao asks for them."""

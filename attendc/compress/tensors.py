@@ -15,7 +15,15 @@ from attendc.compress.rules import OpRule, fused_activation, rule_of
 from attendc.errors import ConversionError
 from attendc.types import QuantParams
 
-__all__ = ["Groups", "Unsupported", "check_supported", "is_quantized", "quantized_nodes", "sharing_groups", "unsupported"]
+__all__ = [
+    "Groups",
+    "Unsupported",
+    "check_supported",
+    "is_quantized",
+    "quantized_nodes",
+    "sharing_groups",
+    "unsupported",
+]
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,7 @@ def unsupported(graph: fx.Graph) -> list[Unsupported]:
         if node.op != "call_function" or not _is_float(node) or rule_of(node) is not None:
             continue
         name = getattr(node.target, "__name__", str(node.target))
-        found.append(
-            Unsupported(node.name, name, module_path(node), "LiteRT has no int8 kernel for it here")
-        )
+        found.append(Unsupported(node.name, name, module_path(node), "LiteRT has no int8 kernel for it here"))
     return found
 
 
@@ -103,9 +109,7 @@ def sharing_groups(graph: fx.Graph) -> Groups:
     by_leader: dict[str, QuantParams] = {}
     for name, params in fixed.items():
         if by_leader.setdefault(resolved[name], params) != params:
-            raise ConversionError(
-                f"{name} must share its scale with a tensor that the runtime fixes otherwise"
-            )
+            raise ConversionError(f"{name} must share its scale with a tensor that the runtime fixes otherwise")
     return Groups(resolved, by_leader)
 
 

@@ -76,9 +76,7 @@ def _dequantized(
     names = [f"{stem}.integers", f"{stem}.scale", f"{stem}.zero_point"]
     for name, value in zip(names, (integers, scale, zeros), strict=True):
         graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
-    made = onnx.helper.make_node(
-        "DequantizeLinear", names, [stem], name=f"{stem}.dequantize", axis=0
-    )
+    made = onnx.helper.make_node("DequantizeLinear", names, [stem], name=f"{stem}.dequantize", axis=0)
     position = next(i for i, n in enumerate(graph.node) if n.name == node.name)
     graph.node.insert(position, made)
     return stem

@@ -50,9 +50,7 @@ def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) ->
         OutputError: if the file cannot be written.
     """
     sample = torch.zeros(2, *spec.preprocess.input_shape)
-    program = torch.export.export(
-        inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},)
-    )
+    program = torch.export.export(inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},))
     extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
     with replace_file(path) as beside, beside.open("wb") as file:
         torch.export.save(program, file, extra_files={_EXTRA: extra})

@@ -111,16 +111,12 @@ def _is_float_weight(node: onnx.NodeProto, name: str, initializers: set[str]) ->
     return node.op_type in _LAYER_OPS and name in initializers
 
 
-def _has_integer_weight(
-    node: onnx.NodeProto, producers: dict[str, onnx.NodeProto], values: dict[str, Any]
-) -> bool:
+def _has_integer_weight(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto], values: dict[str, Any]) -> bool:
     source = producers.get(node.input[1])
     return source is not None and source.input[0] in values
 
 
-def _layer(
-    node: onnx.NodeProto, producers: dict[str, onnx.NodeProto], values: dict[str, Any]
-) -> Layer:
+def _layer(node: onnx.NodeProto, producers: dict[str, onnx.NodeProto], values: dict[str, Any]) -> Layer:
     weight_node, bias_node = producers[node.input[1]], producers[node.input[2]]
     weight = values[weight_node.input[0]]
     assert weight.dtype == np.int8, f"{node.name} has a weight of {weight.dtype}"

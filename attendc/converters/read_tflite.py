@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attendc.converters.to_tflite import METADATA_NAME
 from attendc.converters.tflite_schema import constant, op_name, read_model, type_name
+from attendc.converters.to_tflite import METADATA_NAME
 from attendc.types import Layer, QuantTable
 
 __all__ = ["float_operators", "inspect_tflite", "tflite_quant_table"]
@@ -75,9 +75,7 @@ def tflite_quant_table(path: Path) -> QuantTable:
 
 def _is_layer_weight(model: Any, index: int) -> bool:
     graph = model.subgraphs[0]
-    return any(
-        op_name(model, o) in _WEIGHT_LAYOUTS and o.inputs[1] == index for o in graph.operators
-    )
+    return any(op_name(model, o) in _WEIGHT_LAYOUTS and o.inputs[1] == index for o in graph.operators)
 
 
 def _is_int8_constant(model: Any, index: int) -> bool:

@@ -29,9 +29,7 @@ OPSET = 18
 IR_VERSION = 8
 
 
-def write_onnx(
-    path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[str, Layer] | None = None
-) -> list[str]:
+def write_onnx(path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[str, Layer] | None = None) -> list[str]:
     """Convert a quantized graph (with the integers of its `layers`) or a float graph; return notes.
 
     Raises:

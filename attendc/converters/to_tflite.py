@@ -77,9 +77,7 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
         scheme = pt2e_quantizer.get_symmetric_quantization_config()
         config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
     try:
-        converted = litert_torch.convert(
-            _Nhwc(inference_module(graph)), sample, quant_config=config
-        )
+        converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
         converted.export(str(path))
     except Exception as e:
         reason = str(e).strip().splitlines()

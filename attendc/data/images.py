@@ -89,7 +89,5 @@ def _decode(file: Path) -> Uint8Image:
                 mode = "L" if image.mode in ("L", "1", "LA") else "RGB"
                 pixels = np.asarray(image.convert(mode), dtype=np.uint8)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as e:
-        raise DataError(
-            f"image {file} cannot be decoded: {e}", hint="Remove or replace that file"
-        ) from e
+        raise DataError(f"image {file} cannot be decoded: {e}", hint="Remove or replace that file") from e
     return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -80,9 +80,9 @@ def random_images(how: Preprocess, count: int) -> Images:
     return images_from_array(pixels, np.zeros(count, np.int64))
 
 
-def pixel_statistics(images: Images, *, channels: int, sample: int = 2000) -> tuple[
-    tuple[float, ...], tuple[float, ...]
-]:
+def pixel_statistics(
+    images: Images, *, channels: int, sample: int = 2000
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return (mean, std) per channel in units of 0..1, over at most `sample` evenly spaced images."""
     indices = range(0, len(images), max(1, math.ceil(len(images) / sample)))
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
@@ -122,8 +122,6 @@ def _centre_crop(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]
     height, width = image.shape[:2]
     shorter = min(how.height, how.width) / how.crop_ratio
     ratio = max(shorter / min(height, width), how.height / height, how.width / width)
-    image = _scaled(
-        image, (max(how.height, round(height * ratio)), max(how.width, round(width * ratio)))
-    )
+    image = _scaled(image, (max(how.height, round(height * ratio)), max(how.width, round(width * ratio))))
     top, left = (image.shape[0] - how.height) // 2, (image.shape[1] - how.width) // 2
     return image[top : top + how.height, left : left + how.width]

@@ -72,9 +72,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     shape = struct.unpack_from(f">{rank}I", raw, 4) if len(raw) >= 4 + 4 * rank else (0,)
     expected = 4 + 4 * rank + int(np.prod(shape))
     if len(raw) != expected:
-        raise DataError(
-            f"{path} has {len(raw)} bytes where {expected} are due", hint="Copy the file again"
-        )
+        raise DataError(f"{path} has {len(raw)} bytes where {expected} are due", hint="Copy the file again")
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
@@ -137,13 +135,12 @@ def _load_npz(name: str, path: Path, seed: int) -> Dataset:
             raise zipfile.BadZipFile("it is no zip")
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:
         raise DataError(f"{path} is not a readable .npz: {e}", hint="Save it again") from e
     names = tuple(str(n) for n in arrays.get("label_names", ()))
     if {"train_images", "train_labels", "test_images", "test_labels"} <= arrays.keys():
         train, test = (
-            _checked(arrays[f"{s}_images"], arrays[f"{s}_labels"], f"{path}:{s}_images")
-            for s in ("train", "test")
+            _checked(arrays[f"{s}_images"], arrays[f"{s}_labels"], f"{path}:{s}_images") for s in ("train", "test")
         )
     elif {"images", "labels"} <= arrays.keys():
         whole = _checked(arrays["images"], arrays["labels"], f"{path}:images")

@@ -142,9 +142,7 @@ def _open(source: CheckpointRequest) -> _Graphs:
     return _Graphs(opened.spec, graph, None, opened.weights.sha256, "")
 
 
-def _from_programs(
-    source: CheckpointRequest, floating: SavedProgram | None, quantized: SavedProgram | None
-) -> _Graphs:
+def _from_programs(source: CheckpointRequest, floating: SavedProgram | None, quantized: SavedProgram | None) -> _Graphs:
     known = quantized or floating
     assert known is not None
     spec = dataclasses.replace(known.spec, data=source.data or known.spec.data)

@@ -66,9 +66,7 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
     dataset = load_dataset(request.data, seed=context.seed)
     labels = load_dataset(request.spec_data).labels if request.spec_data else dataset.labels
     if len(labels) != len(dataset.labels):
-        raise DataError(
-            f"{request.spec_data} has {len(labels)} classes, {request.data} has {len(dataset.labels)}"
-        )
+        raise DataError(f"{request.spec_data} has {len(labels)} classes, {request.data} has {len(dataset.labels)}")
     architecture = resolve(request.model, request.model_args, classes=len(labels))
     preprocess = _preprocess(request, architecture, dataset)
     spec = Spec(architecture, preprocess, labels, request.spec_data or request.data)

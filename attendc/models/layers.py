@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "GATES", "BasicBlock", "BottleneckBlock", "ConvBN", "DCAC", "antialias"]
+__all__ = ["ACTIVATIONS", "DCAC", "GATES", "BasicBlock", "BottleneckBlock", "ConvBN", "antialias"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -49,9 +49,7 @@ class ConvBN(nn.Sequential):
         """Build it; a strided 1x1 convolution, which skips three of four pixels, is refused."""
         if kernel == 1 and stride > 1:
             raise ValueError("a strided pointwise convolution is not part of this family (2208.06980)")
-        conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2, groups=columns, bias=False
-        )
+        conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=columns, bias=False)
         parts: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels, eps=1e-5, momentum=0.1)]
         if activation:
             parts.append(ACTIVATIONS[activation]())

@@ -40,9 +40,7 @@ def resolve(name: str, arguments: dict[str, object], *, classes: int | None = No
     fields = dataclasses.asdict(PRESETS[name])
     unknown = arguments.keys() - fields.keys()
     if unknown:
-        raise UsageError(
-            f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}"
-        )
+        raise UsageError(f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}")
     fields |= arguments
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}  # as JSON keeps them
     if classes is not None:
@@ -91,7 +89,5 @@ def _call_factory(architecture: Architecture) -> nn.Module:
             hint="It must be an importable function that returns a torch.nn.Module",
         ) from e
     if not isinstance(model, nn.Module):
-        raise CheckpointError(
-            f"--model {architecture.factory} returned {type(model).__name__}, not a torch.nn.Module"
-        )
+        raise CheckpointError(f"--model {architecture.factory} returned {type(model).__name__}, not a torch.nn.Module")
     return model

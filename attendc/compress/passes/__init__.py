@@ -12,8 +12,8 @@ from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
-from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.pools import spell_out_pools
+from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.share_repeats import share_repeats
 from attendc.errors import AttendcError, InternalError
 
@@ -51,8 +51,6 @@ def run_passes(gm: fx.GraphModule, passes: Sequence[Pass]) -> fx.GraphModule:
         except AttendcError:
             raise
         except Exception as e:
-            raise InternalError(
-                f"pass {one.__name__} broke the graph after {', '.join(done) or 'none'}: {e}"
-            ) from e
+            raise InternalError(f"pass {one.__name__} broke the graph after {', '.join(done) or 'none'}: {e}") from e
         done.append(one.__name__)
     return gm

@@ -77,19 +77,13 @@ def _fold(gm: fx.GraphModule, conv: fx.Node, factor: Tensor, offset: Tensor) -> 
     weight = constant(gm, weight_node).detach()
     set_constant(gm, weight_node, (weight.double() * factor.view(-1, 1, 1, 1)).to(weight.dtype))
     bias = constant(gm, bias_node).detach().double() if isinstance(bias_node, fx.Node) else 0.0
-    new = add_constant(
-        gm, f"{conv.name}_bias", (offset + bias * factor).to(weight.dtype), conv, trained=True
-    )
+    new = add_constant(gm, f"{conv.name}_bias", (offset + bias * factor).to(weight.dtype), conv, trained=True)
     conv.args = (*conv.args[:2], new, *conv.args[3:])
 
 
-def _depthwise(
-    gm: fx.GraphModule, node: fx.Node, source: fx.Node, factor: Tensor, offset: Tensor
-) -> fx.Node:
+def _depthwise(gm: fx.GraphModule, node: fx.Node, source: fx.Node, factor: Tensor, offset: Tensor) -> fx.Node:
     channels = len(factor)
-    weight = add_constant(
-        gm, f"{node.name}_weight", factor.float().view(-1, 1, 1, 1), node, trained=True
-    )
+    weight = add_constant(gm, f"{node.name}_weight", factor.float().view(-1, 1, 1, 1), node, trained=True)
     bias = add_constant(gm, f"{node.name}_bias", offset.float(), node, trained=True)
     args = (source, weight, bias, [1, 1], [0, 0], [1, 1], channels)
     return insert_call(gm, node, aten.conv2d.default, args, node)

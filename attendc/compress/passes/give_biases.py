@@ -1,5 +1,6 @@
 """Give a bias of zeros to every convolution and linear layer that has none: LiteRT wants one, and bias
-correction needs a place to write to."""
+correction needs a place to write to.
+"""
 
 from __future__ import annotations
 
