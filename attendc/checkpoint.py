@@ -102,7 +102,8 @@ def read_weights(path: Path, *, trust: bool = False, key: str = "") -> Weights:
     if path.suffix == ".safetensors":
         if key:
             raise _no_such_key(path, key)
-        tensors, spec, notes = *_read_safetensors(path), ()
+        tensors, spec = _read_safetensors(path)
+        notes: tuple[str, ...] = ()
     elif path.suffix in (".pt", ".pth", ".bin", ".ckpt"):
         tensors, notes = _state_dict(_read_pickle(path, trust=trust), path, key)
         spec = None
@@ -182,7 +183,7 @@ def _read_pickle(path: Path, *, trust: bool) -> object:
             f"{path} wants to import {', '.join(wanted)}, which could run code",
             hint="Save a plain state_dict instead, or add --trust-checkpoint if you know who made it",
         ) from e
-    except Exception as e:  # a pickle, damaged or trusted with code of its own, may raise anything
+    except Exception as e:  # noqa: BLE001 - a pickle, damaged or trusted with code of its own, may raise anything
         raise CheckpointError(
             f"{path} is no readable checkpoint: {type(e).__name__}: {_first_line(e)}",
             hint="It may be truncated or of another kind; copy or save it again",
@@ -224,7 +225,7 @@ def _imports(content: bytes) -> list[str]:
                 memo.append(pushed)
             pushed = argument if isinstance(argument, str) else ""
             if op.name in ("BINGET", "LONG_BINGET"):
-                pushed = memo[int(argument)]
+                pushed = memo[int(argument or 0)]
             if pushed:
                 strings.append(pushed)
     return [name for name in dict.fromkeys(found) if not _HARMLESS.fullmatch(name)]

@@ -15,7 +15,11 @@ Advance = Callable[[int, str], None]
 @contextmanager
 def silent_progress(title: str, total: int) -> Iterator[Advance]:
     """Show nothing; what scripts and tests use."""
-    yield lambda count, text="": None
+
+    def advance(count: int, text: str) -> None:
+        return None
+
+    yield advance
 
 
 def _say_nothing(text: str) -> None:

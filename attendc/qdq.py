@@ -5,6 +5,8 @@ The operators are torch's `quantized_decomposed.*`; importing this module makes 
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torchao.quantization.pt2e  # noqa: F401 - registers quantized_decomposed
 from torch import Tensor, fx
@@ -48,16 +50,13 @@ def _params(node: fx.Node) -> tuple[float, int]:
 
 
 def _layer(gm: fx.GraphModule, node: fx.Node) -> Layer:
-    source, weight, bias = node.args[:3]
-    assert isinstance(source, fx.Node)
-    assert isinstance(weight, fx.Node)
-    quantize = weight.args[0]
-    assert isinstance(quantize, fx.Node)
-    values = [_constant(gm, a) if isinstance(a, fx.Node) else a for a in quantize.args]
+    source, weight, bias = cast("tuple[fx.Node, fx.Node, fx.Node]", node.args[:3])
+    quantize = cast("fx.Node", weight.args[0])
+    values: list[Any] = [_constant(gm, a) if isinstance(a, fx.Node) else a for a in quantize.args]
     integers: Tensor = _Q.quantize_per_channel.default(*values)
     scale = values[1].double()
     step = scale * float(source.args[1])  # type: ignore[arg-type]
-    steps = torch.round(_constant(gm, bias).double() / step)  # type: ignore[arg-type]
+    steps = torch.round(_constant(gm, bias).double() / step)
     return Layer(
         integers.contiguous().numpy().tobytes(),
         tuple(integers.shape),

@@ -36,7 +36,7 @@ def torch_runner(model: nn.Module) -> Runner:
 def torchscript_runner(path: Path) -> Runner:
     """Run a TorchScript file."""
     try:
-        return torch_runner(torch.jit.load(str(path)))
+        return torch_runner(torch.jit.load(str(path)))  # type: ignore[no-untyped-call]
     except RuntimeError as e:
         raise CheckpointError(f"{path} is no readable TorchScript file") from e
 

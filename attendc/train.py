@@ -128,23 +128,21 @@ def train(
         UsageError: if the options contradict each other, or the loss stops being a number.
         CheckpointError: if `resume` is asked for and the state is missing, damaged or of other options.
     """
-    epoch_steps = len(task.train) // options.batch_size
-    if epoch_steps == 0:
-        raise DataError(
-            f"{len(task.train)} training images make no batch of {options.batch_size}",
-            hint="Give more images or a smaller --batch-size",
-        )
-    if options.distill > 0 and task.teacher is None:
-        raise UsageError(f"distill is {options.distill}, but there is no teacher", hint="Name a teacher")
+    epoch_steps = _checked_epoch_steps(task, options)
     if task.teacher is not None:
         _set_training(task.teacher.to(context.device), training=False)
     torch.manual_seed(context.seed)
-    model.to(context.device, memory_format=torch.channels_last)
+    model.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, options)
     done = _Progress(curve=[])
     signature = {**asdict(options), "seed": context.seed, "images": len(task.train)}
     if resume and state_file is not None:
         _load_state(state_file, model, optimizer, done, signature)
+
+    def save() -> None:
+        if state_file is not None:
+            _save_state(state_file, model, optimizer, done, signature)
+
     steps = options.epochs * epoch_steps
     with context.progress("train", steps) as advance:
         advance(done.step, "")
@@ -154,18 +152,29 @@ def train(
                 done.step += 1
                 done.loss_sum += loss
                 advance(1, f"epoch {epoch + 1}/{options.epochs} loss {loss:.3f}")
-                if state_file is not None and done.step % options.save_every == 0:
-                    if done.step % epoch_steps:
-                        _save_state(state_file, model, optimizer, done, signature)
+                if done.step % options.save_every == 0 and done.step % epoch_steps:
+                    save()
             _end_epoch(model, task, done, epoch, epoch_steps, context)
-            if state_file is not None:
-                _save_state(state_file, model, optimizer, done, signature)
+            save()
     last = _weights(model)
     rows = tuple(done.curve or ())
     last_accuracy = rows[-1]["val_accuracy"] if rows else accuracy(model, task.val, task.preprocess)
     if done.best is None:
         return TrainResult(last, last_accuracy, last, last_accuracy, rows)
     return TrainResult(done.best, done.best_accuracy, last, last_accuracy, rows)
+
+
+def _checked_epoch_steps(task: Task, options: TrainOptions) -> int:
+    """Return the steps of an epoch, after a look whether the task can be trained as the options say."""
+    epoch_steps = len(task.train) // options.batch_size
+    if epoch_steps == 0:
+        raise DataError(
+            f"{len(task.train)} training images make no batch of {options.batch_size}",
+            hint="Give more images or a smaller --batch-size",
+        )
+    if options.distill > 0 and task.teacher is None:
+        raise UsageError(f"distill is {options.distill}, but there is no teacher", hint="Name a teacher")
+    return epoch_steps
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from attendc.context import silent_progress
 from attendc.errors import AttendcError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class Console:
     def progress(self, title: str, total: int) -> Iterator[Advance]:
         """Show a bar with the time left on a terminal, a line every tenth of the way elsewhere."""
         if self.quiet:
-            yield lambda count, text="": None
+            with silent_progress(title, total) as advance:
+                yield advance
         elif self.err.isatty():
             with self._bar(title, total) as advance:
                 yield advance
@@ -94,7 +96,11 @@ class Console:
         )
         with Progress(*columns, console=RichConsole(file=self.err)) as bar:
             task = bar.add_task(title, total=total, text="")
-            yield lambda count, text="": bar.update(task, advance=count, text=text)
+
+            def advance(count: int, text: str) -> None:
+                bar.update(task, advance=count, text=text)
+
+            yield advance
 
 
 class _Lines:

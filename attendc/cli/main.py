@@ -24,7 +24,7 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="attendc")
 def cli() -> None:
-    """From a trained AttendNeXt to int8 TFLite, ONNX and TorchScript for ARM, with the proof beside the file.
+    r"""From a trained AttendNeXt to int8 TFLite, ONNX and TorchScript for ARM, with the proof beside the file.
 
     \b
     Start here:

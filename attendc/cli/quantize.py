@@ -71,7 +71,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("-o", "--output", type=_PATH, help="Folder to make.  [default: runs/<name of the checkpoint>-int8]")
 @common_options
 def quantize_command(checkpoint: Path, **given: Any) -> None:
-    """Quantize CHECKPOINT and write proven artefacts into a folder.
+    r"""Quantize CHECKPOINT and write proven artefacts into a folder.
 
     \b
     attendc quantize examples/attendnext_nano.safetensors --int8

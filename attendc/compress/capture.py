@@ -29,7 +29,8 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
         CheckpointError: if the model does not take the input that the Spec describes, or torch.export
             cannot trace it.
     """
-    model = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
+    model = copy.deepcopy(model).cpu().eval()
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = probe(preprocess)
     _check_runs(model, sample)
     batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)

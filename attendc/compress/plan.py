@@ -139,7 +139,7 @@ def _rounded(weight: Tensor, scale: Tensor, qmax: int) -> Tensor:
 
 
 def _round_bias(gm: fx.GraphModule, node: fx.Node, bias: fx.Node, scale: Tensor, plan: QuantPlan) -> None:
-    step = scale.double() * np.float32(plan.activations[_input_name(node)].scale[0])
+    step = scale.double() * plan.activations[_input_name(node)].scale[0]
     integers = torch.round(constant(gm, bias).detach().double() / step)
     set_constant(gm, bias, (integers * step).float())
 

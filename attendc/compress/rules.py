@@ -10,7 +10,7 @@ LiteRT 2.3 with XNNPACK accepted when tried.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import fx
@@ -99,7 +99,7 @@ def rule_of(node: fx.Node) -> OpRule | None:
         return None
     if node.target in (aten.hardtanh.default, aten.clamp.default) and not clips_like_relu(node):
         return None
-    return RULES.get(node.target)  # type: ignore[arg-type]
+    return RULES.get(cast("Overload", node.target))
 
 
 def clips_like_relu(node: fx.Node) -> bool:

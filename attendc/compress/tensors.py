@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import fx
 
@@ -128,7 +129,7 @@ def _is_operand(node: fx.Node) -> bool:
 
 
 def _is_float(node: fx.Node) -> bool:
-    value = node.meta.get("val")
+    value: Any = node.meta.get("val")
     return hasattr(value, "is_floating_point") and bool(value.is_floating_point())
 
 

@@ -31,7 +31,7 @@ def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # torch.jit warns of its deprecation at every call
-            traced = torch.jit.freeze(torch.jit.trace(inference_module(graph), sample))
+            traced = torch.jit.freeze(torch.jit.trace(inference_module(graph), sample))  # type: ignore[no-untyped-call]
     except RuntimeError as e:
         raise ConversionError(f"torch.jit cannot trace the graph: {str(e).splitlines()[0]}") from e
     extra = {METADATA_FILE: json.dumps(dataclasses.asdict(stamp), sort_keys=True)}

@@ -130,9 +130,9 @@ def _checked(pixels: NDArray[np.uint8], targets: NDArray[np.generic], where: str
 
 
 def _load_npz(name: str, path: Path, seed: int) -> Dataset:
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is not a readable .npz: it is no zip", hint="Save it again")
     try:
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is no zip")
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as e:

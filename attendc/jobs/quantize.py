@@ -112,7 +112,7 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
         images = _images(request, opened, dataset)
         report = verify(
             made,
-            network=sources.floating,
+            network=opened.model,
             graph=sources.quantized,
             images=images,
             preprocess=opened.spec.preprocess,

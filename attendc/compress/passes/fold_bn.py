@@ -1,6 +1,8 @@
 """Fold each batch norm into the convolution before it; one that has none becomes a 1x1 depthwise convolution.
 
-Source: arXiv 1806.08342, section 3.2.2: w' = w * gamma / sqrt(var + eps), b' = beta + (b - mean) * gamma / sqrt(var + eps).
+w' = w * gamma / sqrt(var + eps) and b' = beta + (b - mean) * gamma / sqrt(var + eps).
+
+Source: arXiv 1806.08342, section 3.2.2.
 """
 
 from __future__ import annotations

@@ -30,4 +30,4 @@ def free_batch(gm: fx.GraphModule) -> list[str]:
 
 
 def _is_batch(size: object) -> bool:
-    return isinstance(size, fx.Node) and size.target is aten.sym_size.int and size.args[1] == 0
+    return isinstance(size, fx.Node) and size.target is aten.sym_size.int and bool(size.args[1] == 0)

@@ -9,6 +9,8 @@ Rules:
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import fx
 
@@ -24,7 +26,7 @@ def spell_out_pools(gm: fx.GraphModule) -> list[str]:
     done = 0
     for node in call_nodes(gm.graph, aten.adaptive_avg_pool2d.default):
         height, width = _image_size(node)
-        rows, columns = node.args[1]  # type: ignore[misc]
+        rows, columns = cast("list[int]", node.args[1])
         if height % rows or width % columns:
             continue
         kernel = [height // rows, width // columns]
@@ -49,7 +51,7 @@ def _is_over_the_image(node: fx.Node) -> bool:
     source, dims = node.args[0], node.args[1]
     assert isinstance(source, fx.Node)
     rank = source.meta["val"].ndim
-    return rank == 4 and sorted(d % rank for d in dims) == [2, 3]  # type: ignore[operator, union-attr]
+    return rank == 4 and sorted(d % rank for d in cast("list[int]", dims)) == [2, 3]
 
 
 def _replace_mean(gm: fx.GraphModule, node: fx.Node) -> None:
