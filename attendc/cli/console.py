@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from attendc.context import Advance
 
 __all__ = ["Console", "open_console"]
+
+_SECONDS_BETWEEN_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Advance]:
-        """Show a bar with the time left on a terminal, a line every tenth of the way elsewhere."""
+        """Show a bar with the time left on a terminal, a line now and then elsewhere."""
         if self.quiet:
             with silent_progress(title, total) as advance:
                 yield advance
@@ -104,17 +107,22 @@ class Console:
 
 
 class _Lines:
-    """Progress for a log file: one line for every tenth of the way."""
+    """Progress for a log file: a line every `_SECONDS_BETWEEN_LINES` of work, and one at the end."""
 
     def __init__(self, console: Console, title: str, total: int) -> None:
-        self.console, self.title, self.total = console, title, max(1, total)
-        self.done = 0
+        self.console, self.title, self.total = console, title, total
+        self.done, self.started = 0, time.monotonic()
+        self.said = self.started
 
     def __call__(self, count: int, text: str = "") -> None:
-        before = 10 * self.done // self.total
         self.done += count
-        if 10 * self.done // self.total > before and count:
-            self.console.say(f"{self.title}: {100 * self.done // self.total} % {text}".rstrip())
+        now = time.monotonic()
+        last = self.done >= self.total and count > 0
+        if not last and now - self.said < _SECONDS_BETWEEN_LINES:
+            return
+        self.said = now
+        spent = f"{now - self.started:.0f} s"
+        self.console.say(f"{self.title}: {self.done}/{self.total} after {spent} {text}".rstrip())
 
 
 @contextmanager

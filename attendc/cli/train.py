@@ -50,8 +50,9 @@ def train_command(**given: Any) -> None:
         if console.as_json:
             console.json(summary)
             return
+        console.result(f"{summary['checkpoint']}: {summary['params']:,} parameters")
         console.table(
-            f"{summary['checkpoint']}: {summary['params']:,} parameters",
+            "",
             ("epoch", "test accuracy"),
             [(name, f"{summary[f'{name}_accuracy']:.2%}") for name in ("best", "last")],
         )
