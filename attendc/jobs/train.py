@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from attendc.checkpoint import load_model, read_weights, save_checkpoint
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.data.preprocess import pixel_statistics
 from attendc.data.sources import load_dataset
-from attendc.errors import DataError, OutputError
+from attendc.errors import CheckpointError, DataError, OutputError, UsageError
+from attendc.files import check_writable
 from attendc.models.registry import PRESET_INPUTS, build, resolve
 from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, train
 from attendc.types import Architecture, Fit, Preprocess, Spec
@@ -61,20 +65,24 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
     """
     if request.output.suffix != ".safetensors":
         raise OutputError(f"{request.output} does not end in .safetensors")
-    if request.output.exists() and not request.force:
-        raise OutputError(f"{request.output} exists already", hint="Add --force to replace it")
+    for path in (request.output, _last_path(request.output)):
+        check_writable(path)
+        if path.exists() and not request.force:
+            raise OutputError(f"{path} exists already", hint="Add --force to replace it")
+    _check_device(context.device)
     dataset = load_dataset(request.data, seed=context.seed)
     labels = load_dataset(request.spec_data).labels if request.spec_data else dataset.labels
     if len(labels) != len(dataset.labels):
         raise DataError(f"{request.spec_data} has {len(labels)} classes, {request.data} has {len(dataset.labels)}")
-    architecture = resolve(request.model, request.model_args, classes=len(labels))
-    preprocess = _preprocess(request, architecture, dataset)
-    spec = Spec(architecture, preprocess, labels, request.spec_data or request.data)
+    architecture = _architecture(request, len(labels))
     if request.init is None:
         torch_seed(context.seed)
         model = build(architecture, allow_foreign=True)
     else:
         model = load_model(read_weights(request.init), architecture, allow_foreign=True)
+    preprocess = _preprocess(request, architecture, dataset)
+    _check_runs(model, preprocess, len(labels), request.data)
+    spec = Spec(architecture, preprocess, labels, request.spec_data or request.data)
     chosen, chooser = hold_out(dataset.train, request.hold_out, seed=context.seed)
     state_file = request.output.with_name(f"{request.output.stem}.resume")
     result = train(
@@ -92,9 +100,45 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
 
 def torch_seed(seed: int) -> None:
     """Seed torch, so that fresh weights are the same in every run."""
-    import torch
-
     torch.manual_seed(seed)
+
+
+def _last_path(output: Path) -> Path:
+    return output.with_suffix(".last.safetensors")
+
+
+def _check_device(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available", hint="Use --device cpu")
+
+
+def _architecture(request: TrainRequest, classes: int) -> Architecture:
+    """Return what `--model` means for the data's classes, which --model-arg may repeat but not contradict."""
+    asked = request.model_args.get("classes", classes)
+    if ":" not in request.model and asked != classes:
+        raise UsageError(
+            f"classes is {asked}, but {request.data} has {classes} classes",
+            hint="Leave out --model-arg classes=",
+        )
+    return resolve(request.model, request.model_args, classes=classes)
+
+
+def _check_runs(model: nn.Module, preprocess: Preprocess, classes: int, data: str) -> None:
+    """Run the network on one image, so that what does not fit is told before hours of work and in our words."""
+    x = torch.zeros(1, *preprocess.input_shape)
+    try:
+        with torch.no_grad():
+            found = tuple(model.eval()(x).shape)
+    except Exception as e:  # the network may be the user's, whose code may raise anything
+        raise CheckpointError(
+            f"the network does not run on {tuple(x.shape)}: {type(e).__name__}: {e}",
+            hint="Give the size it takes: --input-size HxW",
+        ) from e
+    if found != (1, classes):
+        raise CheckpointError(
+            f"the network gives {found} for one image, but {data} has {classes} classes",
+            hint="Give its factory the number of classes with --model-arg",
+        )
 
 
 def _preprocess(request: TrainRequest, architecture: Architecture, dataset: Dataset) -> Preprocess:
@@ -118,7 +162,7 @@ def _write(
     result: TrainResult,
 ) -> dict[str, Any]:
     """Measure both checkpoints on the test images and write them."""
-    paths = {"last": request.output.with_suffix(".last.safetensors"), "best": request.output}
+    paths = {"last": _last_path(request.output), "best": request.output}
     summary: dict[str, Any] = {"checkpoint": str(request.output), "curve": list(result.curve)}
     for name, weights in (("last", result.last), ("best", result.best)):
         model.load_state_dict(weights)

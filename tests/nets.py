@@ -1,0 +1,200 @@
+"""Tiny nets, what they want to see, and small pieces of real data, shared by the tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attendc.data.images import Dataset, Images, take
+from attendc.models.attendnext import AttendNeXt, attendnext_from_config
+from attendc.types import Architecture, Preprocess, Spec
+
+TINY: dict[str, object] = {
+    "widths": [4, 8, 8, 8],
+    "depths": [1, 2, 2, 1],
+    "columns": 2,
+    "stem_width": 4,
+    "stem_stride": 1,
+    "stem_pool": False,
+    "gate": "sigmoid",
+    "classes": 10,
+    "in_channels": 1,
+}
+"""Arguments of an AttendNeXt with every kind of block, for 1x16x16."""
+
+TINY_ARGS = [f"--model-arg={k}={json.dumps(v)}" for k, v in TINY.items() if k != "classes"]
+"""The same on the command line, where the data says how many classes there are."""
+
+ARCHITECTURE = Architecture("attendnext", TINY)
+PREPROCESS = Preprocess(16, 16, 1, (0.286,), (0.353,), "resize")
+SPEC = Spec(ARCHITECTURE, PREPROCESS, tuple("abcdefghij"), "fashion-mnist-mini")
+
+
+def tiny(*, seed: int = 0, **changed: object) -> AttendNeXt:
+    """Return the tiny net with weights drawn by the seed."""
+    torch.manual_seed(seed)
+    return attendnext_from_config(**{**TINY, **changed})
+
+
+def linear(*, seed: int = 0, classes: int = 10) -> nn.Sequential:
+    """Return a linear classifier of 1x16x16."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(1), nn.Linear(256, classes))
+
+
+def some(images: Images, per_class: int, classes: tuple[int, ...] = tuple(range(10))) -> Images:
+    """Return the first `per_class` images of each of `classes`, in memory."""
+    found = [np.flatnonzero(images.targets == c)[:per_class] for c in classes]
+    return take(images, [int(i) for i in np.concatenate(found)])
+
+
+def arrays(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels (N, H, W) and the targets."""
+    return np.stack(images.read(range(len(images))))[..., 0], images.targets
+
+
+def write_npz(path: Path, dataset: Dataset, *, train: int = 6, test: int = 2) -> Path:
+    """Write so many images of each class as an .npz that `--data` takes."""
+    (train_images, train_labels), (test_images, test_labels) = (
+        arrays(some(dataset.train, train)),
+        arrays(some(dataset.test, test)),
+    )
+    np.savez(
+        path,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        label_names=np.array(dataset.labels),
+    )
+    return path
+
+
+# Networks of one idea each, for 1x8x8
+
+N = TypeVar("N", bound=nn.Module)
+SMALL = Preprocess(8, 8, 1, (0.286,), (0.353,), "resize")
+SMALL_SPEC = Spec(Architecture("nets:small"), SMALL, tuple("abcdefghij"), "fashion-mnist-mini")
+
+
+class Gate(nn.Module):
+    """x * gate(conv(x))."""
+
+    def __init__(self, gate: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.gate = nn.Conv2d(4, 4, 1), gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(self.branch(x))
+
+
+class Residual(nn.Module):
+    """relu(x + conv(x))."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.branch(x))
+
+
+class Concat(nn.Module):
+    """Two convolutions side by side; (N, 4, H, W) -> (N, 4, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(4, 2, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.left(x), self.right(x)], 1)
+
+
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+MIDDLES: dict[str, Callable[[], nn.Module]] = {
+    "conv_bn_relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+    "conv_relu6": lambda: nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU6()),
+    "depthwise": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.ReLU()),
+    "grouped": lambda: nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=2),
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
+    "sigmoid_gate": lambda: Gate(nn.Sigmoid()),
+    "softmax_gate": lambda: Gate(nn.Softmax(1)),
+    "hardsigmoid_gate": lambda: Gate(nn.Hardsigmoid()),
+    "residual": Residual,
+    "concat": Concat,
+    "max_pool": lambda: nn.MaxPool2d(2),
+    "average_pool": lambda: nn.AvgPool2d(3, 2, 1),
+    "average_pool_of_the_inside": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "norm_after_pool": lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)),
+    "dropout": lambda: nn.Dropout(0.5),
+}
+"""What stands between a convolution to 4 channels and a global pool with a linear head; all of it runs in int8."""
+
+FLOAT_MIDDLES: dict[str, Callable[[], nn.Module]] = {
+    "erf": lambda: Call(torch.erf),
+    "layer_norm": lambda: nn.LayerNorm([4, 8, 8]),
+}
+"""The same, with an operator that has no int8 rule."""
+
+
+def small(middle: str, *, seed: int = 0) -> nn.Sequential:
+    """Return a network of 1x8x8 around one of `MIDDLES` or `FLOAT_MIDDLES`, its batch norms as after training."""
+    torch.manual_seed(seed)
+    part = {**MIDDLES, **FLOAT_MIDDLES}[middle]()
+    ends = [nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(4, 10)]
+    return settle(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), part, *ends))
+
+
+class Mixed(nn.Module):
+    """A network of 1x8x8 with one of each: what is expensive to build is built once, from this."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
+        self.depthwise = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.ReLU6())
+        self.gate = Gate(nn.Sigmoid())
+        self.concat = Concat()
+        self.grouped = nn.Conv2d(4, 8, 3, padding=1, groups=2)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = nn.functional.silu(x + self.depthwise(x))
+        x = self.concat(nn.functional.max_pool2d(self.gate(x), 2))
+        x = nn.functional.avg_pool2d(self.grouped(x), 2)
+        y: Tensor = self.head(x.mean((2, 3)))
+        return y
+
+
+def mixed(*, seed: int = 0) -> Mixed:
+    """Return the mixed net, its batch norms as after training."""
+    torch.manual_seed(seed)
+    return settle(Mixed())
+
+
+def settle(net: N) -> N:
+    """Give batch norms statistics, factors and offsets drawn at random, and return the net in eval mode."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.running_var, module.weight.data):
+                tensor.uniform_(0.5, 1.5)
+            for tensor in (module.running_mean, module.bias.data):
+                tensor.normal_(0, 0.2)
+    return net.eval()
