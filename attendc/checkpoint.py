@@ -183,7 +183,7 @@ def _read_pickle(path: Path, *, trust: bool) -> object:
             f"{path} wants to import {', '.join(wanted)}, which could run code",
             hint="Save a plain state_dict instead, or add --trust-checkpoint if you know who made it",
         ) from e
-    except Exception as e:  # noqa: BLE001 - a pickle, damaged or trusted with code of its own, may raise anything
+    except Exception as e:  # a pickle, damaged or trusted with code of its own, may raise anything
         raise CheckpointError(
             f"{path} is no readable checkpoint: {type(e).__name__}: {_first_line(e)}",
             hint="It may be truncated or of another kind; copy or save it again",
@@ -194,7 +194,7 @@ def _unsafe_globals(path: Path, refusal: pickle.UnpicklingError) -> list[str]:
     """Return what the refused file wanted to import: torch's list, else its message, else the pickle's own ops."""
     try:
         listed = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # torch lists zip files only; the refusal stands either way
+    except Exception:  # noqa: BLE001 - torch lists zip files only; the refusal stands either way
         listed = []
     return listed or re.findall(r"GLOBAL (\w[\w.]*)", str(refusal)) or _globals_of_pickle(path)
 
