@@ -1,0 +1,172 @@
+"""AttendNeXt: the published totals, the rules of the family, and that it can be trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+from nets import TINY, tiny
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from attendc.models.attendnext import PRESETS, AttendNeXt, AttendNeXtConfig, attendnext_from_config
+from attendc.models.layers import ACTIVATIONS, GATES
+
+
+def without_memory(preset: str, **changed: object) -> AttendNeXt:
+    """Return a preset whose tensors have shapes only."""
+    with torch.device("meta"):
+        return AttendNeXt(dataclasses.replace(PRESETS[preset], **changed))  # type: ignore[arg-type]
+
+
+def params(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def convs(model: nn.Module) -> Iterator[nn.Conv2d]:
+    found = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert found
+    yield from found
+
+
+# Totals (attendnext.md: 2311.11656 for the published member; the others are ours)
+
+
+@pytest.mark.parametrize(
+    ("preset", "classes", "expected"),
+    [
+        ("attendnext_xa", 1, 1_632_345),
+        ("attendnext_xa", 1000, 2_376_600),
+        ("attendnext", 1000, 3_901_036),
+        ("attendnext_nano", 10, 185_722),
+    ],
+)
+def test_a_preset_has_its_known_number_of_parameters(preset: str, classes: int, expected: int) -> None:
+    assert params(without_memory(preset, classes=classes)) == expected
+
+
+def test_the_published_member_has_its_known_number_of_macs() -> None:
+    with FlopCounterMode(display=False) as counter:
+        without_memory("attendnext_xa", classes=1)(torch.empty(1, 3, 224, 224, device="meta"))
+    assert counter.get_total_flops() == 2 * 318_952_524  # a multiplication and an addition each
+
+
+def test_attendnext_is_1_37_times_smaller_than_mobilenet_v3_large() -> None:
+    assert params(without_memory("attendnext")) * 1.37 <= 5_483_032  # of timm's mobilenetv3_large_100
+
+
+def test_nano_is_small_and_gated_by_a_sigmoid() -> None:
+    assert params(without_memory("attendnext_nano")) <= 200_000
+    assert PRESETS["attendnext_nano"].gate == "sigmoid"
+
+
+@pytest.mark.parametrize("preset", ["attendnext", "attendnext_xa"])
+def test_the_members_for_imagenet_are_gated_faithfully(preset: str) -> None:
+    assert PRESETS[preset].gate == "softmax"
+
+
+# Shapes
+
+
+def test_each_stage_condenses_the_image_as_published() -> None:
+    model, shapes = without_memory("attendnext_xa"), []
+    x = model.stem(torch.empty(1, 3, 224, 224, device="meta"))
+    shapes.append(tuple(x.shape[1:]))
+    for stage in model.stages:
+        x = stage[0](x)  # the DC-AC
+        shapes.append(tuple(x.shape[1:]))
+        x = stage[1:](x)
+        assert tuple(x.shape[1:]) == shapes[-1]
+    assert shapes == [(32, 56, 56), (40, 56, 56), (84, 28, 28), (352, 14, 14), (744, 7, 7)]
+
+
+def test_nano_takes_gray_32x32_and_gives_ten_logits() -> None:
+    x = torch.empty(2, 1, 32, 32, device="meta")
+    assert without_memory("attendnext_nano").eval()(x).shape == (2, 10)
+
+
+@pytest.mark.parametrize("depths", [(1, 1, 1, 1), (1, 2, 3, 2)])
+def test_depths_count_the_dcac_that_opens_each_stage(depths: tuple[int, ...]) -> None:
+    assert tuple(len(stage) for stage in tiny(depths=depths).stages) == depths
+
+
+# Rules of the family
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_pointwise_convolution_is_strided(preset: str) -> None:
+    assert all(c.stride == (1, 1) for c in convs(without_memory(preset)) if c.kernel_size == (1, 1))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_after_the_stem_only_pools_downsample(preset: str) -> None:
+    assert all(c.stride == (1, 1) for c in convs(without_memory(preset).stages))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_convolution_is_depthwise(preset: str) -> None:
+    assert all(c.groups == 1 or c.groups < c.in_channels for c in convs(without_memory(preset)))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_3x3_after_the_first_runs_in_four_columns(preset: str) -> None:
+    first, *others = (c for c in convs(without_memory(preset)) if c.kernel_size == (3, 3))
+    assert first.groups == 1
+    assert {c.groups for c in others} == {4}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_channels_are_multiples_of_four(preset: str) -> None:
+    assert all(c.out_channels % 4 == 0 for c in convs(without_memory(preset)))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_convolution_has_a_bias_and_each_has_its_batch_norm(preset: str) -> None:
+    model = without_memory(preset)
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert all(c.bias is None for c in convs(model))
+    assert len(norms) == len(list(convs(model)))
+    assert {(n.eps, n.momentum) for n in norms} == {(1e-5, 0.1)}
+
+
+# Training
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("gate", GATES)
+def test_every_parameter_gets_a_gradient(gate: str, activation: str) -> None:
+    model = tiny(gate=gate, activation=activation)
+    x = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    nn.functional.cross_entropy(model(x), torch.arange(8)).backward()
+    silent = [k for k, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert silent == []
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gate_and_activation_reach_every_block(gate: str, activation: str) -> None:
+    model = tiny(gate=gate, activation=activation)
+    kinds = {type(m) for m in model.modules() if not list(m.children())}
+    assert type(GATES[gate]()) in kinds
+    assert kinds & {type(make()) for make in ACTIVATIONS.values()} == {type(ACTIVATIONS[activation]())}
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    pairs = zip(tiny(seed=1).parameters(), tiny(seed=1).parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(tiny(seed=1).head.weight, tiny(seed=2).head.weight)
+
+
+# Config
+
+
+def test_lists_from_a_spec_give_the_same_config_as_tuples() -> None:
+    given = attendnext_from_config(**TINY).config
+    assert given == AttendNeXtConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in TINY.items()})  # type: ignore[arg-type]
+
+
+def test_an_unknown_gate_is_named() -> None:
+    with pytest.raises(KeyError, match="tanh"):
+        tiny(gate="tanh")
