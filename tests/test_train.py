@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,8 +106,8 @@ def test_a_net_that_knows_nothing_has_the_loss_of_chance(task: Task) -> None:
     model = linear()
     for p in model.parameters():
         p.data.zero_()
-    result = trained(model, task, lr=0.0, epochs=1)
-    assert result.curve[0]["loss"] == pytest.approx(math.log(10), abs=1e-4)
+    result = trained(model, task, lr=0.0, epochs=2)
+    assert [row["loss"] for row in result.curve] == pytest.approx([math.log(10)] * 2, abs=1e-4)
 
 
 def test_the_curve_has_a_row_an_epoch_and_the_best_is_its_maximum(task: Task) -> None:
@@ -190,6 +191,36 @@ def test_random_numbers_drawn_elsewhere_do_not_matter(task: Task) -> None:
     torch.rand(7)
     np.random.default_rng().random()
     assert equal(trained(model, task).last, first)
+
+
+class Seeing(nn.Module):
+    """A linear net that keeps what it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = linear()
+        self.seen: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen.append(x)
+        logits: Tensor = self.net(x)
+        return logits
+
+
+def test_every_batch_is_augmented_in_its_own_way(task: Task) -> None:
+    model, one = Seeing(), take(task.train, [0] * 16)  # copies of one image: 2 batches an epoch, 2 epochs
+    trained(model, dataclasses.replace(task, train=one))
+    assert len(model.seen) == 4
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(model.seen, 2))
+
+
+def test_every_epoch_has_an_order_of_its_own(task: Task) -> None:
+    model = Seeing()
+    trained(model, task, flip=False, shift=0)
+    first, second = torch.cat(model.seen[:5]), torch.cat(model.seen[5:])
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sum((1, 2, 3)).sort()[0], second.sum((1, 2, 3)).sort()[0])  # of the same images
 
 
 # Resuming

@@ -20,7 +20,7 @@ from attendc.errors import AttendcError, CheckpointError, DataError, OutputError
 from attendc.files import sha256
 from attendc.jobs.train import TrainRequest, train_checkpoint
 from attendc.models.registry import resolve
-from attendc.train import TrainOptions, accuracy
+from attendc.train import TrainOptions, accuracy, hold_out
 from attendc.types import Preprocess, Spec
 
 TINY_ARGS = {k: v for k, v in TINY.items() if k != "classes"}
@@ -127,6 +127,26 @@ def test_the_same_seed_gives_the_same_file(request_: TrainRequest, tmp_path: Pat
     assert first == again != other
 
 
+def test_the_seed_draws_the_fresh_weights(request_: TrainRequest, tmp_path: Path) -> None:
+    outputs = [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for output, seed in zip(outputs, (1, 1, 2), strict=True):
+        run(request_, output=output, seed=seed, options=dataclasses.replace(ONE_EPOCH, epochs=0))
+    first, again, other = (read_weights(output).tensors["head.weight"] for output in outputs)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_held_out_images_choose_the_best_epoch(request_: TrainRequest) -> None:
+    options = dataclasses.replace(ONE_EPOCH, epochs=6, batch_size=8, lr=0.03)  # the best is not the last
+    summary = run(request_, hold_out=0.5, options=options)
+    weights = read_weights(request_.output)
+    assert weights.spec is not None
+    model = load_model(weights, weights.spec.architecture)
+    _, held_out = hold_out(load_dataset(request_.data).train, 0.5, seed=0)
+    reached = [row["val_accuracy"] for row in summary["curve"]]
+    assert accuracy(model, held_out, weights.spec.preprocess) == max(reached)
+
+
 @pytest.mark.parametrize(
     ("size", "fit"),
     [((28, 28), "pad"), ((32, 32), "pad"), ((37, 37), "pad"), ((38, 38), "resize"), ((16, 16), "resize")],
@@ -146,7 +166,7 @@ def test_labels_come_from_the_data_of_later_commands(request_: TrainRequest) -> 
 def test_the_test_images_do_not_choose_the_best_epoch(request_: TrainRequest, tmp_path: Path) -> None:
     with np.load(request_.data) as held:
         arrays = dict(held)
-    np.savez(tmp_path / "other.npz", **{**arrays, "test_labels": 9 - arrays["test_labels"]})
+    np.savez(tmp_path / "other.npz", **{**arrays, "test_labels": np.zeros(20, np.int64)})
     how = {"hold_out": 0.5, "options": dataclasses.replace(ONE_EPOCH, epochs=4)}
     first = run(request_, **how)
     second = run(request_, **how, data=str(tmp_path / "other.npz"), output=tmp_path / "y.safetensors")
