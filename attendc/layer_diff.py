@@ -78,7 +78,7 @@ def _graph_tensors(graph: fx.GraphModule, x: Tensor) -> Iterator[tuple[str, floa
             return value
 
     with torch.no_grad():
-        _Keep(graph).run(x)
+        _Keep(graph).run(x.clone(memory_format=torch.contiguous_format))  # see runtimes.torch_runner
     for node, value in values.items():
         source = node.all_input_nodes[0]
         stack = list((source.meta.get("nn_module_stack") or {}).values())

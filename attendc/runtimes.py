@@ -26,8 +26,9 @@ def torch_runner(model: nn.Module) -> Runner:
     """Run an nn.Module or a graph as it is."""
 
     def run(x: Tensor) -> Tensor:
+        # Of an image with one channel the strides may look like channels-last, which views in a graph do not take.
         with torch.no_grad():
-            y: Tensor = model(x)
+            y: Tensor = model(x.clone(memory_format=torch.contiguous_format))
         return y
 
     return run

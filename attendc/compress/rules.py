@@ -25,6 +25,7 @@ __all__ = [
     "WEIGHT_QMAX",
     "OpRule",
     "clips_like_relu",
+    "counts_every_pixel",
     "fused_activation",
     "rule_of",
 ]
@@ -99,7 +100,16 @@ def rule_of(node: fx.Node) -> OpRule | None:
         return None
     if node.target in (aten.hardtanh.default, aten.clamp.default) and not clips_like_relu(node):
         return None
+    if node.target is aten.avg_pool2d.default and not counts_every_pixel(node):
+        return None
     return RULES.get(cast("Overload", node.target))
+
+
+def counts_every_pixel(node: fx.Node) -> bool:
+    """Return whether an average pool divides by the size of its kernel everywhere, padding or not."""
+    _, _, _, padding, ceil_mode, count_padding, divisor = (*node.args, *(None,) * (7 - len(node.args)))
+    padded = padding not in (None, 0) and any(cast("list[int]", padding))
+    return not ceil_mode and divisor is None and (not padded or count_padding is not False)
 
 
 def clips_like_relu(node: fx.Node) -> bool:

@@ -42,6 +42,7 @@ def write_onnx(path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[
     if layers:
         fold_layers(model, layers)
     _strip(model)
+    _drop_casts(model)
     model, notes = _simplify(model)
     model.ir_version = IR_VERSION
     _add_metadata(model, stamp)
@@ -92,6 +93,17 @@ def _strip(model: onnx.ModelProto) -> None:
     del model.graph.metadata_props[:]
     del model.metadata_props[:]
     del model.functions[:]
+
+
+def _drop_casts(model: onnx.ModelProto) -> None:
+    """Let the users of CastLike read its input: all real numbers are float32 here, and runtimes fuse no Clip behind it."""
+    casts = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "CastLike"}
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = casts.get(name, name)
+    kept = [n for n in model.graph.node if n.op_type != "CastLike"]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
 
 
 def _simplify(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:

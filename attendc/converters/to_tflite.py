@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from attendc.converters.program import inference_module
 from attendc.converters.tflite_io import Io, set_io
+from attendc.converters.tflite_layout import teach_layouts
 from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.errors import ConversionError
 from attendc.files import replace_file
@@ -69,6 +70,7 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
     from litert_torch.quantize import pt2e_quantizer
     from litert_torch.quantize.quant_config import QuantConfig
 
+    teach_layouts()
     channels, height, width = preprocess.input_shape
     sample = (torch.zeros(1, height, width, channels),)
     config: Any = None

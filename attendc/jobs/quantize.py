@@ -43,7 +43,7 @@ from attendc.verify import Candidate, Gates, Report, check_gates, default_images
 __all__ = ["QAT_OPTIONS", "QuantizeRequest", "quantize"]
 
 RANDOM = "random"
-QAT_OPTIONS = TrainOptions(epochs=2, lr=2e-4, weight_decay=0.0, warmup=0.1, label_smoothing=0.0, shift=1, distill=0.9)
+QAT_OPTIONS = TrainOptions(epochs=2, lr=5e-4, weight_decay=0.0, warmup=0.1, label_smoothing=0.0, shift=1, distill=0.9)
 """Short and gentle: the network is trained already, and its float self tells it what to say."""
 
 

@@ -12,6 +12,7 @@ from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.share_repeats import share_repeats
@@ -26,6 +27,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     free_batch,
     fold_bn,
     give_biases,
+    pads_into_convs,
     decompose_activations,
     spell_out_pools,
     share_repeats,

@@ -1,7 +1,7 @@
 """Let reshapes infer the batch size: view(x, [batch, 256]) becomes view(x, [-1, 256]).
 
 A size that is read from a tensor becomes a constant when the graph is traced for TorchScript, and a row of shape
-operators in ONNX.
+operators in ONNX. A view becomes a reshape, which also takes the channels-last tensors of training.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def free_batch(gm: fx.GraphModule) -> list[str]:
     for node in call_nodes(gm.graph, aten.view.default, aten.reshape.default):
         shape = node.args[1]
         assert isinstance(shape, (list, tuple))
+        node.target = aten.reshape.default
         unknown = [d for d in shape if not isinstance(d, int)]
         if len(unknown) == 1 and -1 not in shape and _is_batch(unknown[0]):
             node.args = (node.args[0], [d if isinstance(d, int) else -1 for d in shape])

@@ -7,7 +7,8 @@ XNNPACK also has no int8 average pool, so each one would break the graph into tw
 
 Rules:
 1. avg_pool2d that counts its padding becomes conv2d with one filter of 1/(h*w) per channel.
-2. One that leaves the padding out of its mean, or rounds sizes up, is not linear in this way and stays.
+2. One that leaves the padding out of its mean, or rounds sizes up, is not linear in this way and stays; LiteRT has
+   no int8 kernel for it either, so it is refused later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.rules import counts_every_pixel
 
 __all__ = ["pools_as_convs"]
 
@@ -26,9 +28,9 @@ def pools_as_convs(gm: fx.GraphModule) -> list[str]:
     """Replace the average pools of rule 1; their weights are constants that training leaves alone."""
     done = 0
     for node in call_nodes(gm.graph, aten.avg_pool2d.default):
-        x, kernel, stride, padding, ceil_mode, count_padding, divisor = _arguments(node)
-        if ceil_mode or divisor is not None or (padding != [0, 0] and not count_padding):
+        if not counts_every_pixel(node):
             continue
+        x, kernel, stride, padding = _arguments(node)
         channels = int(x.meta["val"].shape[1])
         filters = torch.full((channels, 1, *kernel), 1.0 / (kernel[0] * kernel[1]))
         weight = add_constant(gm, f"{node.name}_weight", filters, node)
@@ -39,23 +41,12 @@ def pools_as_convs(gm: fx.GraphModule) -> list[str]:
     return [f"{done} average pools became depthwise convolutions"] if done else []
 
 
-def _arguments(
-    node: fx.Node,
-) -> tuple[fx.Node, list[int], list[int], list[int], bool, bool, int | None]:
-    """Return the arguments of avg_pool2d with their defaults filled in, sizes as pairs."""
-    given = [*node.args, *[None] * (7 - len(node.args))]
-    x, kernel, stride, padding, ceil_mode, count_padding, divisor = given
+def _arguments(node: fx.Node) -> tuple[fx.Node, list[int], list[int], list[int]]:
+    """Return input, kernel, stride and padding of avg_pool2d with their defaults filled in, sizes as pairs."""
+    x, kernel, stride, padding = (*node.args, None, None)[:4]
     assert isinstance(x, fx.Node)
     pair = _pair(kernel)
-    return (
-        x,
-        pair,
-        _pair(stride) if stride else pair,
-        _pair(padding or 0),
-        bool(ceil_mode),
-        count_padding is None or bool(count_padding),
-        divisor,  # type: ignore[return-value]
-    )
+    return x, pair, _pair(stride) if stride else pair, _pair(padding or 0)
 
 
 def _pair(value: object) -> list[int]:
