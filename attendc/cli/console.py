@@ -57,7 +57,7 @@ class Console:
 
     def json(self, content: object) -> None:
         """Print the one JSON object of `--json`."""
-        print(json.dumps(content, indent=2, sort_keys=False), file=self.out, flush=True)
+        print(json.dumps(content, indent=2, default=str), file=self.out, flush=True)
 
     def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table on stdout, the first column to the left and the others to the right."""

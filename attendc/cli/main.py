@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted: nothing half-written was left behind", err=True)
         return INTERRUPTED
     except Exception as e:
-        if "-v" in sys.argv or "--verbose" in sys.argv:
+        if {"-v", "--verbose"} & set(sys.argv if arguments is None else arguments):
             raise
         click.echo(f"internal error: {type(e).__name__}: {e}. Run again with -v and report it", err=True)
         return InternalError.exit_code

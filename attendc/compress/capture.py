@@ -39,7 +39,7 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
         program = program.run_decompositions({})
     except Exception as e:
         raise CheckpointError(
-            f"torch.export cannot trace the network: {str(e).strip().splitlines()[0]}",
+            f"torch.export cannot trace the network: {_first_line(e)}",
             hint="Its forward must not branch on values, and must take any batch size",
         ) from e
     graph = program.module(check_guards=False)
@@ -53,9 +53,14 @@ def _check_runs(model: nn.Module, sample: torch.Tensor) -> None:
         out = model(sample)
     except Exception as e:
         raise CheckpointError(
-            f"the network does not take an input of shape {tuple(sample.shape)}: {str(e).splitlines()[0]}",
-            hint="Check the channels and the size of its input: --input-size, --channels",
+            f"the network does not take an input of shape {tuple(sample.shape)}: {_first_line(e)}",
+            hint="Check the channels and the size of its input: --input-shape CxHxW",
         ) from e
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise CheckpointError(f"the network returns {shape}", hint="A classifier must return logits (N, classes)")
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of what it says; its type where it says nothing."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__

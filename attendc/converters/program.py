@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,8 +53,10 @@ def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) ->
     sample = torch.zeros(2, *spec.preprocess.input_shape)
     program = torch.export.export(inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},))
     extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
-    with replace_file(path) as beside, beside.open("wb") as file:
-        torch.export.save(program, file, extra_files={_EXTRA: extra})
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.export.save(program, content, extra_files={_EXTRA: extra})
+    with replace_file(path) as beside:
+        beside.write_bytes(content.getvalue())
 
 
 def load_program(path: Path) -> SavedProgram:
@@ -71,7 +74,7 @@ def load_program(path: Path) -> SavedProgram:
         content = json.loads(extra[_EXTRA])
     except Exception as e:
         raise CheckpointError(
-            f"{path} is no quantized graph of attendc's: {str(e).strip().splitlines()[0][:200]}",
+            f"{path} is no quantized graph of attendc's: {(str(e).strip() or type(e).__name__).splitlines()[0][:200]}",
             hint="Make it again with attendc quantize",
         ) from e
     graph = program.module(check_guards=False)

@@ -81,6 +81,8 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
     try:
         converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
         converted.export(str(path))
+    except OSError:
+        raise  # a full disk: replace_file knows what to say
     except Exception as e:
         reason = str(e).strip().splitlines()
         raise ConversionError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import warnings
 from pathlib import Path
@@ -35,5 +36,7 @@ def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
     except RuntimeError as e:
         raise ConversionError(f"torch.jit cannot trace the graph: {str(e).splitlines()[0]}") from e
     extra = {METADATA_FILE: json.dumps(dataclasses.asdict(stamp), sort_keys=True)}
+    content = io.BytesIO()  # torch's own writer ends the process where the disk is full
+    torch.jit.save(traced, content, _extra_files=extra)
     with replace_file(path) as beside:
-        torch.jit.save(traced, str(beside), _extra_files=extra)
+        beside.write_bytes(content.getvalue())

@@ -25,7 +25,7 @@ from attendc.jobs.artefacts import (
     output_entries,
     write_artefacts,
 )
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint, open_dataset
+from attendc.jobs.opening import CheckpointRequest, check_outputs, open_checkpoint, open_dataset
 from attendc.manifest import file_entry, versions, write_manifest
 from attendc.types import Preprocess, Spec, Stamp
 from attendc.verify import Gates, check_gates, default_images, verify
@@ -84,7 +84,10 @@ def convert(request: ConvertRequest, context: Context) -> dict[str, Any]:
             f"{request.source.path} holds no {missing[0]} graph",
             hint="attendc quantize makes a folder with both" if missing == ["int8"] else "Give the folder instead",
         )
+    network = graphs.floating or graphs.quantized
+    assert network is not None, "a source has one graph at least"
     dataset = open_dataset(graphs.spec, seed=context.seed)
+    check_outputs(network, graphs.spec, dataset)
     with new_folder(request.output, force=request.force) as folder:
         sources = _save(folder, request, graphs)
         made = write_artefacts(
@@ -97,8 +100,6 @@ def convert(request: ConvertRequest, context: Context) -> dict[str, Any]:
             context=context,
         )
         how = graphs.spec.preprocess
-        network = graphs.floating or graphs.quantized
-        assert network is not None, "a source has one graph at least"
         report = verify(
             made,
             network=network,

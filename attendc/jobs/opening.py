@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import fx, nn
 
 from attendc.checkpoint import Weights, load_model, read_weights
 from attendc.data.images import Dataset
@@ -14,7 +15,7 @@ from attendc.errors import CheckpointError, DataError
 from attendc.models.registry import PRESET_INPUTS, resolve
 from attendc.types import Fit, Preprocess, Spec
 
-__all__ = ["CheckpointRequest", "Opened", "open_checkpoint", "open_dataset"]
+__all__ = ["CheckpointRequest", "Opened", "check_outputs", "open_checkpoint", "open_dataset"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -92,29 +93,45 @@ def open_dataset(spec: Spec, *, seed: int) -> Dataset:
             hint="Add --data NAME_OR_PATH, or --calib random to quantize without any",
         )
     dataset = load_dataset(spec.data, seed=seed)
-    if spec.labels and len(dataset.labels) > spec.classes:
+    if spec.labels:
+        _check_classes(dataset, spec.classes)
+    return dataset
+
+
+def check_outputs(graph: fx.GraphModule, spec: Spec, dataset: Dataset) -> None:
+    """Check the same of a network itself, since a foreign checkpoint does not name its classes.
+
+    Raises:
+        DataError: if the data has more classes than the network has outputs.
+    """
+    with torch.no_grad():
+        _check_classes(dataset, graph(torch.zeros(1, *spec.preprocess.input_shape)).shape[1])
+
+
+def _check_classes(dataset: Dataset, outputs: int) -> None:
+    if len(dataset.labels) > outputs:
         raise DataError(
-            f"{spec.data} has {len(dataset.labels)} classes, the network has {spec.classes} outputs",
+            f"{dataset.name} has {len(dataset.labels)} classes, the network has {outputs} outputs",
             hint="Give the data the network was trained on, with --data",
         )
-    return dataset
 
 
 def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
     known = weights.spec
     architecture = resolve(request.model, request.model_args)
-    if known is not None and known.architecture.factory == architecture.factory and not request.model_args:
-        return known
+    if known is not None:
+        same = known.architecture.factory == architecture.factory and not request.model_args
+        return known if same else replace(known, architecture=architecture)
     shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
     channels = shape[0]
     default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
-    if known is None and not (request.mean and request.std):
+    if not (request.mean and request.std):
         raise DataError(
             "the preprocessing of a checkpoint without a Spec is not known",
             hint=f"Add --mean and --std, for example --mean {_commas(default[0])} --std {_commas(default[1])}",
         )
     preprocess = Preprocess(shape[1], shape[2], channels, request.mean, request.std)
-    return Spec(architecture, known.preprocess if known else preprocess, known.labels if known else ())
+    return Spec(architecture, preprocess, ())
 
 
 def _overridden(preprocess: Preprocess, request: CheckpointRequest) -> Preprocess:

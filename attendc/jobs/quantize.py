@@ -33,7 +33,7 @@ from attendc.jobs.artefacts import (
     output_entries,
     write_artefacts,
 )
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
+from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.manifest import versions, write_manifest
 from attendc.metrics import count_macs, count_params
 from attendc.train import Task, TrainOptions, hold_out
@@ -98,6 +98,8 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
             context.warn(note)
         dataset = None if random else open_dataset(opened.spec, seed=context.seed)
         floating = capture(opened.model, opened.spec.preprocess)
+        if dataset is not None:
+            check_outputs(floating, opened.spec, dataset)
         graph, steps = _quantized(request, opened, floating, dataset, context)
         sources = _save_graphs(folder, request, opened, floating, graph, dataset)
         made = write_artefacts(

@@ -11,7 +11,7 @@ from attendc.data.images import evenly
 from attendc.errors import CheckpointError, ParityError
 from attendc.files import sha256
 from attendc.jobs.artefacts import FLOAT_PROGRAM, PROGRAM
-from attendc.jobs.opening import open_dataset
+from attendc.jobs.opening import check_outputs, open_dataset
 from attendc.manifest import read_manifest
 from attendc.verify import Candidate, Gates, Report, default_images, verify
 
@@ -49,6 +49,7 @@ def verify_folder(request: VerifyRequest, context: Context) -> Report:
     network = (programs[0] or known).graph
     spec = replace(known.spec, data=request.data or known.spec.data)
     dataset = open_dataset(spec, seed=context.seed)
+    check_outputs(network, spec, dataset)
     made = [
         Candidate(entry["format"], entry["dtype"], request.folder / name)
         for name, entry in manifest["outputs"].items()
