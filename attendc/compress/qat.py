@@ -83,7 +83,7 @@ class TrainedRange(FakeQuantizeBase):  # type: ignore[misc]
         """Return the parameters as they stand now."""
         if self.is_frozen:
             return QuantParams((float(self.fixed_scale),), (int(self.fixed_zero_point),))
-        scale, zero_point = self._trained()
+        scale, zero_point = (value.detach() for value in self._trained())
         rounded = min(max(round(float(zero_point)), ACT_QMIN), ACT_QMAX)
         return QuantParams((float(scale),), (rounded,))
 

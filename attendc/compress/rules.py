@@ -107,7 +107,8 @@ def rule_of(node: fx.Node) -> OpRule | None:
 
 def counts_every_pixel(node: fx.Node) -> bool:
     """Return whether an average pool divides by the size of its kernel everywhere, padding or not."""
-    _, _, _, padding, ceil_mode, count_padding, divisor = (*node.args, *(None,) * (7 - len(node.args)))
+    given: list[object] = [*node.args, *[None] * (7 - len(node.args))]
+    padding, ceil_mode, count_padding, divisor = given[3:]
     padded = padding not in (None, 0) and any(cast("list[int]", padding))
     return not ceil_mode and divisor is None and (not padded or count_padding is not False)
 

@@ -96,7 +96,7 @@ def _strip(model: onnx.ModelProto) -> None:
 
 
 def _drop_casts(model: onnx.ModelProto) -> None:
-    """Let the users of CastLike read its input: all real numbers are float32 here, and runtimes fuse no Clip behind it."""
+    """Let the users of CastLike read its input: all is float32 here, and runtimes fuse no Clip behind it."""
     casts = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "CastLike"}
     for node in model.graph.node:
         for position, name in enumerate(node.input):

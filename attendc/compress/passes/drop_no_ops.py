@@ -22,7 +22,9 @@ _NO_OPS = (
 
 
 def drop_no_ops(gm: fx.GraphModule) -> list[str]:
-    """Let the users of a no-op read its input."""
+    """Let the users of a no-op read its input, and drop the assertions that casts leave behind."""
+    for node in call_nodes(gm.graph, aten._assert_tensor_metadata.default):
+        gm.graph.erase_node(node)
     nodes = call_nodes(gm.graph, *_NO_OPS)
     nodes += [n for n in call_nodes(gm.graph, aten._to_copy.default) if _same_type(n)]
     for node in nodes:
