@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
 import pytest
 import torch
-from nets import write_npz
+from nets import NANO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
+from torch import Tensor
 
-from attendc.data.images import Dataset
+from attendc.checkpoint import save_checkpoint
+from attendc.context import Context
+from attendc.converters.to_onnx import write_onnx
+from attendc.converters.to_tflite import write_tflite
+from attendc.converters.to_torchscript import write_torchscript
+from attendc.data.images import Dataset, evenly
+from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
+from attendc.jobs.opening import CheckpointRequest
+from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.qdq import quant_table
+from attendc.train import Task, TrainOptions, train
+from attendc.types import Architecture
+from attendc.verify import Gates
 
 torch.set_num_threads(1)
 
@@ -33,4 +47,76 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+# What is expensive, built once: a trained network of 1x8x8, its graphs and its files
+
+
+@pytest.fixture(scope="session")
+def samples(mini: Dataset) -> list[Tensor]:
+    """Return 40 calibration inputs (1, 1, 8, 8)."""
+    return [x for x, _ in batches(evenly(mini.train, 40), SMALL, batch_size=1)]
+
+
+@pytest.fixture(scope="session")
+def seen(mini: Dataset) -> Tensor:
+    """Return 60 test images as inputs (60, 1, 8, 8)."""
+    x = next(batches(evenly(mini.test, 60), SMALL, batch_size=60))[0]
+    return x.clone(memory_format=torch.contiguous_format)  # with one channel its strides may look like channels-last
+
+
+@pytest.fixture(scope="session")
+def built(mini: Dataset, samples: list[Tensor], tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Return the mixed net, trained until it knows most classes, with all its graphs."""
+    net = mixed()
+    options = TrainOptions(epochs=6, batch_size=32, lr=2e-2, flip=False, shift=0)
+    train(net, Task(some(mini.train, 80), some(mini.test, 2), SMALL), options, Context())
+    return build(net.eval(), samples, tmp_path_factory.mktemp("built"))
+
+
+@pytest.fixture(scope="session")
+def files(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the files of the mixed net by the names that verification gives them. Copy one before changing it."""
+    folder = tmp_path_factory.mktemp("files")
+    paths = {n: folder / n for n in ("tflite", "onnx", "tflite_float32", "onnx_float32", "torchscript_float32")}
+    as_float = dataclasses.replace(STAMP, dtype="float32", calibration="")
+    write_tflite(paths["tflite"], built.quantized, STAMP)
+    write_onnx(paths["onnx"], built.quantized, STAMP, layers=quant_table(built.quantized).layers)
+    write_tflite(paths["tflite_float32"], built.floating, as_float)
+    write_onnx(paths["onnx_float32"], built.floating, as_float)
+    write_torchscript(paths["torchscript_float32"], built.floating, as_float)
+    return paths
+
+
+# What commands work on
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint of a convolution of 1x8x8 with a Spec; its factory is this project's tests' own."""
+    path = tmp_path_factory.mktemp("checkpoint") / "small.safetensors"
+    spec = dataclasses.replace(SMALL_SPEC, architecture=Architecture("nets:small", {"middle": "conv_bn_relu"}))
+    save_checkpoint(path, small("conv_bn_relu"), spec)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what `attendc quantize` makes of it as TFLite and ONNX. Copy it before changing it."""
+    folder = tmp_path_factory.mktemp("quantized") / "small-int8"
+    source = CheckpointRequest(small_checkpoint, model="nets:small")
+    loose = Gates(max_drop_points=100)
+    quantize(
+        QuantizeRequest(source, folder, calib=8, images=40, formats=("tflite", "onnx"), gates=loose),
+        Context(),
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what `attendc quantize` makes of the shipped checkpoint. Copy it before changing it."""
+    folder = tmp_path_factory.mktemp("quantized") / "nano-int8"
+    quantize(QuantizeRequest(CheckpointRequest(NANO), folder, calib=32, images=100), Context(seed=3))
     return folder

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from attendc.compress.capture import capture, probe
+from attendc.compress.graph import call_nodes
+from attendc.compress.passes import INT8_PASSES, run_passes
+from attendc.compress.plan import QuantPlan, apply_plan
+from attendc.compress.ptq import calibrate
+from attendc.context import Context
+from attendc.converters.program import load_program, save_program
+from attendc.converters.tflite_schema import constant, op_name, read_model, write_model
 from attendc.data.images import Dataset, Images, take
 from attendc.models.attendnext import AttendNeXt, attendnext_from_config
-from attendc.types import Architecture, Preprocess, Spec
+from attendc.types import Architecture, Preprocess, Spec, Stamp
+
+NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"
+"""The checkpoint that is shipped."""
 
 TINY: dict[str, object] = {
     "widths": [4, 8, 8, 8],
@@ -81,6 +95,7 @@ def write_npz(path: Path, dataset: Dataset, *, train: int = 6, test: int = 2) ->
 N = TypeVar("N", bound=nn.Module)
 SMALL = Preprocess(8, 8, 1, (0.286,), (0.353,), "resize")
 SMALL_SPEC = Spec(Architecture("nets:small"), SMALL, tuple("abcdefghij"), "fashion-mnist-mini")
+STAMP = Stamp("1.2.3", "5eed" * 16, SMALL_SPEC.labels, SMALL, "fashion-mnist-mini")
 
 
 class Gate(nn.Module):
@@ -141,14 +156,21 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "concat": Concat,
     "max_pool": lambda: nn.MaxPool2d(2),
     "average_pool": lambda: nn.AvgPool2d(3, 2, 1),
-    "average_pool_of_the_inside": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
     "norm_after_pool": lambda: nn.Sequential(nn.MaxPool2d(2), nn.BatchNorm2d(4)),
     "dropout": lambda: nn.Dropout(0.5),
+    "relu6_as_function": lambda: Call(lambda x: nn.functional.relu6(x + x)),
+    "clamp": lambda: Call(lambda x: torch.clamp(x, 0, 6)),
+    "numbers": lambda: Call(lambda x: 2.0 * x + 0.5),
+    "pool_twice": lambda: Call(
+        lambda x: nn.functional.avg_pool2d(x, 2) * torch.sigmoid(nn.functional.avg_pool2d(x, 2))
+    ),
 }
 """What stands between a convolution to 4 channels and a global pool with a linear head; all of it runs in int8."""
 
 FLOAT_MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "erf": lambda: Call(torch.erf),
+    "average_pool_of_the_inside": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    "average_pool_rounded_up": lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
     "layer_norm": lambda: nn.LayerNorm([4, 8, 8]),
 }
 """The same, with an operator that has no int8 rule."""
@@ -198,3 +220,76 @@ def settle(net: N) -> N:
             for tensor in (module.running_mean, module.bias.data):
                 tensor.normal_(0, 0.2)
     return net.eval()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network on its way to int8, each stage kept."""
+
+    net: nn.Module
+    floating: fx.GraphModule
+    ready: fx.GraphModule
+    corrected: fx.GraphModule
+    plan: QuantPlan
+    quantized: fx.GraphModule
+
+
+def build(net: nn.Module, samples: list[Tensor], folder: Path) -> Built:
+    """Capture, calibrate and quantize a network of 1x8x8; the graphs are read back from files, as users' are."""
+    floating = capture(net, SMALL)
+    ready = run_passes(copy.deepcopy(floating), INT8_PASSES)
+    corrected, plan = calibrate(ready, samples, ranges="mse", context=Context())
+    return Built(
+        net,
+        reloaded(floating, folder),
+        ready,
+        corrected,
+        plan,
+        reloaded(apply_plan(corrected, plan), folder),
+    )
+
+
+def reloaded(graph: fx.GraphModule, folder: Path) -> fx.GraphModule:
+    """Return the graph after a round trip through a file."""
+    save_program(folder / "round.pt2", graph, SMALL_SPEC, STAMP)
+    return load_program(folder / "round.pt2").graph
+
+
+def ops(graph: fx.GraphModule) -> list[str]:
+    """Return the names of the operators on tensors of a graph in order: `conv2d`, `relu`, ..."""
+    names = [n.target.overloadpacket.__name__ for n in call_nodes(graph.graph) if hasattr(n.target, "overloadpacket")]
+    return [name for name in names if name != "sym_size"]
+
+
+def raw(net: nn.Module, preprocess: Preprocess = SMALL) -> fx.GraphModule:
+    """Return the exported graph of a network before any pass."""
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(net, (probe(preprocess),), dynamic_shapes=({0: batch},), strict=False)
+    return program.run_decompositions({}).module(check_guards=False)
+
+
+def distance(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor], x: Tensor) -> float:
+    """Return the largest difference of two outputs."""
+    with torch.no_grad():
+        return float((first(x) - second(x)).abs().max())
+
+
+def changed_tflite(source: Path, target: Path, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """Write a copy of a .tflite of the mixed net with other integers in its linear layer."""
+    model = read_model(source)
+    layer = next(o for o in model.subgraphs[0].operators if op_name(model, o) == "FULLY_CONNECTED")
+    tensor = model.subgraphs[0].tensors[layer.inputs[1]]
+    weight = constant(model, tensor, np.int8)
+    assert weight is not None
+    model.buffers[tensor.buffer].data = list(change(weight.copy()).tobytes())
+    write_model(target, model)
+    return target
+
+
+def changed_onnx(source: Path, target: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """Write a copy of an .onnx with another initializer."""
+    model = onnx.load(source)
+    tensor = next(i for i in model.graph.initializer if i.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(change(onnx.numpy_helper.to_array(tensor).copy()), name))
+    onnx.save(model, target)
+    return target

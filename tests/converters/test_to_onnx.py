@@ -1,0 +1,98 @@
+"""ONNX files: valid, integer, for any batch, and with the graph's own numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from nets import MIDDLES, STAMP, Built, build, small
+from torch import Tensor
+
+from attendc.converters.read_onnx import inspect_onnx, onnx_quant_table
+from attendc.converters.to_onnx import write_onnx
+from attendc.errors import ConversionError, OutputError
+from attendc.qdq import output_params, quant_table
+from attendc.runtimes import onnx_runner
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_float32"])
+def test_it_is_valid_and_of_the_pinned_versions(name: str, files: dict[str, Path]) -> None:
+    model = onnx.load(files[name])
+    onnx.checker.check_model(model, full_check=True)
+    facts = inspect_onnx(files[name])
+    assert (facts["opset"], facts["ir_version"]) == (18, 8)
+    assert [(o.domain, o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")] == [("", 18)]
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx_float32"])
+def test_the_batch_is_free(name: str, files: dict[str, Path], seen: Tensor) -> None:
+    facts = inspect_onnx(files[name])
+    assert facts["inputs"] == [{"name": "image", "shape": ["batch", 1, 8, 8], "dtype": "float32"}]
+    assert facts["outputs"] == [{"name": "logits", "shape": ["batch", 10], "dtype": "float32"}]
+    run = onnx_runner(files[name])
+    assert torch.allclose(run(seen[:1]), run(seen)[:1], atol=1e-5)
+
+
+def test_nothing_is_float(files: dict[str, Path]) -> None:
+    facts = inspect_onnx(files["onnx"])
+    assert (facts["float_ops"], facts["float_op_names"], facts["transposes"]) == (0, [], 0)
+
+
+def test_weights_are_int8_and_biases_int32_and_neither_is_float(files: dict[str, Path], built: Built) -> None:
+    values = {i.name: onnx.numpy_helper.to_array(i) for i in onnx.load(files["onnx"]).graph.initializer}
+    floats = [v for v in values.values() if v.dtype == np.float32]
+    assert max(v.ndim for v in floats) <= 1  # scales and limits of Clip only
+    weights = {v.tobytes() for v in values.values() if v.dtype == np.int8 and v.ndim > 1}
+    assert weights == {layer.weight for layer in quant_table(built.quantized).layers.values()}
+
+
+def test_every_scale_and_integer_is_the_graphs(files: dict[str, Path], built: Built) -> None:
+    expected, found = quant_table(built.quantized), onnx_quant_table(files["onnx"])
+    assert found.layers == expected.layers
+    assert set(found.activations.values()) == set(expected.activations.values())
+
+
+def test_the_stamp_reads_back(files: dict[str, Path]) -> None:
+    stamp = inspect_onnx(files["onnx"])["metadata"]
+    assert stamp["attendc.checkpoint_sha256"] == "5eed" * 16
+    assert (stamp["attendc.attendc"], stamp["attendc.labels"]) == ("1.2.3", list("abcdefghij"))
+    assert stamp["attendc.preprocess"]["height"] == 8
+
+
+def test_nothing_of_the_exporter_is_left(files: dict[str, Path]) -> None:
+    model = onnx.load(files["onnx"])
+    assert (model.producer_name, model.doc_string, len(model.functions)) == ("attendc", "", 0)
+    assert not any(n.doc_string or n.metadata_props for n in model.graph.node)
+    assert "CastLike" not in inspect_onnx(files["onnx"])["ops"]
+
+
+def test_the_same_graph_gives_the_same_bytes(files: dict[str, Path], built: Built, tmp_path: Path) -> None:
+    write_onnx(tmp_path / "x", built.quantized, STAMP, layers=quant_table(built.quantized).layers)
+    assert (tmp_path / "x").read_bytes() == files["onnx"].read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("middle", MIDDLES)
+def test_each_kind_of_operator_is_int8_and_within_two_steps(
+    middle: str, samples: list[Tensor], seen: Tensor, tmp_path: Path
+) -> None:
+    one = build(small(middle), samples, tmp_path)
+    assert write_onnx(tmp_path / "x", one.quantized, STAMP, layers=quant_table(one.quantized).layers) == []
+    assert inspect_onnx(tmp_path / "x")["float_op_names"] == []
+    off = (onnx_runner(tmp_path / "x")(seen) - one.quantized(seen)).abs().max()
+    assert off <= 2.01 * output_params(one.quantized.graph)[0]
+    assert onnx_quant_table(tmp_path / "x").layers == quant_table(one.quantized).layers
+
+
+def test_what_cannot_be_exported_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"torch.onnx cannot export the graph: .*Run again with -v"):
+        write_onnx(tmp_path / "x", torch.fx.symbolic_trace(torch.nn.Flatten(5)), STAMP)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        write_onnx(tmp_path, built.floating, STAMP)

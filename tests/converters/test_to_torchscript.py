@@ -1,0 +1,40 @@
+"""TorchScript files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from nets import STAMP, Built
+from torch import Tensor
+
+from attendc.converters.to_torchscript import METADATA_FILE, write_torchscript
+from attendc.errors import ConversionError, OutputError
+from attendc.runtimes import torchscript_runner
+
+
+@pytest.mark.parametrize("count", [1, 7])  # traced with 2
+def test_it_runs_at_other_batch_sizes(count: int, files: dict[str, Path], built: Built, seen: Tensor) -> None:
+    y = torchscript_runner(files["torchscript_float32"])(seen[:count])
+    assert torch.allclose(y, built.floating(seen[:count]), atol=1e-5)
+
+
+def test_the_stamp_reads_back(files: dict[str, Path]) -> None:
+    extra = {METADATA_FILE: ""}
+    torch.jit.load(str(files["torchscript_float32"]), _extra_files=extra)
+    stamp = json.loads(extra[METADATA_FILE])
+    assert (stamp["checkpoint_sha256"], stamp["dtype"]) == ("5eed" * 16, "float32")
+    assert stamp["labels"] == list("abcdefghij")
+
+
+def test_what_cannot_be_traced_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"torch.jit cannot trace the graph"):
+        write_torchscript(tmp_path / "x", torch.fx.symbolic_trace(torch.nn.Conv2d(7, 1, 1)), STAMP)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(built: Built, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder"):
+        write_torchscript(tmp_path, built.floating, STAMP)
