@@ -23,7 +23,7 @@ aten = torch.ops.aten
 def pads_into_convs(gm: fx.GraphModule) -> list[str]:
     """Remove the pads of rule 1."""
     done = 0
-    for node in call_nodes(gm.graph, aten.constant_pad_nd.default):
+    for node in call_nodes(gm.graph, aten.constant_pad_nd.default, aten.pad.default):
         padding = _even_padding(node)
         users = list(node.users)
         if padding is None or any(u.target is not aten.conv2d.default or u.args[0] is not node for u in users):
@@ -40,7 +40,9 @@ def pads_into_convs(gm: fx.GraphModule) -> list[str]:
 def _even_padding(node: fx.Node) -> list[int] | None:
     """Return [rows, columns] of a zero pad that is the same on both sides of an image, else None."""
     sizes = cast("list[int]", node.args[1])
-    value = node.args[2] if len(node.args) > 2 else 0
-    if value != 0 or len(sizes) != 4 or sizes[0] != sizes[1] or sizes[2] != sizes[3]:
+    # constant_pad_nd(x, sizes, value=0); pad(x, sizes, mode="constant", value=None)
+    rest = ["constant", *node.args[2:]] if node.target is aten.constant_pad_nd.default else node.args[2:]
+    mode, value = cast("list[Any]", [*rest, *["constant", None][len(rest) :]])
+    if mode != "constant" or value not in (0, None) or len(sizes) != 4 or sizes[0] != sizes[1] or sizes[2] != sizes[3]:
         return None
     return [sizes[2], sizes[0]]
