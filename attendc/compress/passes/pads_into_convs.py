@@ -42,7 +42,8 @@ def _even_padding(node: fx.Node) -> list[int] | None:
     sizes = cast("list[int]", node.args[1])
     # constant_pad_nd(x, sizes, value=0); pad(x, sizes, mode="constant", value=None)
     rest = ["constant", *node.args[2:]] if node.target is aten.constant_pad_nd.default else node.args[2:]
-    mode, value = cast("list[Any]", [*rest, *["constant", None][len(rest) :]])
+    given: list[Any] = [*rest, *["constant", None][len(rest) :]]
+    mode, value = given
     if mode != "constant" or value not in (0, None) or len(sizes) != 4 or sizes[0] != sizes[1] or sizes[2] != sizes[3]:
         return None
     return [sizes[2], sizes[0]]
