@@ -102,10 +102,10 @@ def _onnx_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.in
 
 
 def _tflite_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.int8]]]:
-    """Return the int8 tensors of the reference kernels, put back from NHWC to NCHW."""
+    """Return the int8 tensors of LiteRT's own kernels, put back from NHWC to NCHW."""
     from attendc.runtimes import quantize_like, tflite_interpreter
 
-    interpreter = tflite_interpreter(path, kernels="reference", keep_tensors=True)
+    interpreter = tflite_interpreter(path, kernels="plain")
     source = interpreter.get_input_details()[0]
     details = [d for d in interpreter.get_tensor_details() if d["dtype"] == np.int8]
     images: dict[int, list[NDArray[np.int8]]] = {d["index"]: [] for d in details}

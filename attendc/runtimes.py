@@ -19,7 +19,7 @@ from attendc.errors import CheckpointError
 __all__ = ["Runner", "onnx_runner", "tflite_runner", "torch_runner", "torchscript_runner"]
 
 Runner = Callable[[Tensor], Tensor]
-Kernels = Literal["xnnpack", "reference"]
+Kernels = Literal["xnnpack", "plain", "reference"]
 
 
 def torch_runner(model: nn.Module) -> Runner:
@@ -58,8 +58,13 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
 
 
 def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1) -> Runner:
-    """Run a TFLite file image by image: LiteRT with XNNPACK, or TensorFlow's interpreter with reference kernels."""
+    """Run a TFLite file image by image."""
     interpreter = tflite_interpreter(path, kernels=kernels, threads=threads)
+    return lambda x: run_tflite(interpreter, x)
+
+
+def run_tflite(interpreter: Any, x: Tensor) -> Tensor:
+    """Run images (N, C, H, W) one by one through an interpreter whose file takes (1, H, W, C)."""
     source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run_one(image: Tensor) -> Tensor:
@@ -68,27 +73,37 @@ def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1)
         interpreter.invoke()
         return dequantize_like(interpreter.get_tensor(target["index"]), target)[0]
 
-    return lambda x: torch.stack([run_one(image) for image in x])
+    return torch.stack([run_one(image) for image in x])
 
 
-def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1, keep_tensors: bool = False) -> Any:
+def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1) -> Any:
     """Return an interpreter with its tensors allocated.
+
+    `xnnpack` is what a device runs. `plain` are LiteRT's own kernels; they alone keep every tensor to be looked at.
+    `reference` is TensorFlow's interpreter with reference kernels, which may abort the process: see `witness`.
 
     Raises:
         CheckpointError: if the runtime refuses the file.
     """
     try:
-        if kernels == "xnnpack":
-            from ai_edge_litert.interpreter import Interpreter
+        if kernels != "reference":
+            from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-            interpreter: Any = Interpreter(str(path), num_threads=threads)
+            plain = kernels == "plain"
+            interpreter: Any = Interpreter(
+                str(path),
+                num_threads=threads,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                if plain
+                else OpResolverType.AUTO,
+                experimental_preserve_all_tensors=plain,
+            )
         else:
             import tensorflow as tf
 
             interpreter = tf.lite.Interpreter(
                 str(path),
                 experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-                experimental_preserve_all_tensors=keep_tensors,
             )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:

@@ -21,11 +21,12 @@ from attendc.converters.read_onnx import onnx_quant_table
 from attendc.converters.read_tflite import tflite_quant_table
 from attendc.data.images import Images
 from attendc.data.preprocess import batches
-from attendc.errors import AccuracyError, ParityError
+from attendc.errors import AccuracyError, ConversionError, ParityError
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
 from attendc.qdq import output_params, quant_table
 from attendc.runtimes import Runner, onnx_runner, tflite_runner, torch_runner, torchscript_runner
 from attendc.types import Preprocess, QuantTable
+from attendc.witness import ReferenceRunner
 
 __all__ = ["Candidate", "Gates", "Pair", "Report", "check_gates", "default_images", "verify"]
 
@@ -122,16 +123,24 @@ def verify(
     witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
     runners = _runners(candidates, network, graph)
     outputs: dict[str, Tensor] = {}
+    notes: list[str] = []
     for name, make in runners.items():
         count = witnessed if name == WITNESS else len(images)
-        outputs[name] = _run(name, make(), images, preprocess, count, context)
+        try:
+            outputs[name] = _run(name, make(), images, preprocess, count, context)
+        except ConversionError as e:
+            if name != WITNESS:
+                raise
+            context.warn(f"{WITNESS} gives no evidence: {e}")
+            notes.append(f"{WITNESS} gives no evidence: {e}")
     step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
     pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
     targets = torch.from_numpy(images.targets)
     reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
     scales, weights, failures = _read_back(candidates, graph)
     failures += _agreement_failures(pairs, gates, candidates, graph, images, preprocess)
-    notes = [f"{WITNESS} saw {witnessed} of {len(images)} images"] if WITNESS in outputs else []
+    if WITNESS in outputs:
+        notes.append(f"{WITNESS} saw {witnessed} of {len(images)} images")
     return Report(
         len(images),
         reached,
@@ -175,7 +184,7 @@ def _runners(
     for one in candidates:
         makers[one.name] = lambda one=one: load[one.format](one.path)  # type: ignore[misc]
         if one.name == "tflite":
-            makers[WITNESS] = lambda one=one: tflite_runner(one.path, kernels="reference")  # type: ignore[misc]
+            makers[WITNESS] = lambda one=one: ReferenceRunner(one.path)  # type: ignore[misc]
     return makers
 
 

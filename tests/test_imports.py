@@ -32,6 +32,7 @@ LAYERS = {
     "train": 4,
     "compress": 5,
     "converters": 5,
+    "witness": 5,
     "layer_diff": 6,
     "verify": 6,
     "report": 6,

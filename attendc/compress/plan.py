@@ -27,6 +27,9 @@ _Q = torch.ops.quantized_decomposed
 MOST_BIAS_STEPS = 2**22
 """A bias of more steps than this does not survive a round trip through float32 (24 bits of mantissa)."""
 SMALLEST_SCALE = 2.0**-40
+SMALLEST_ACTIVATION_SCALE = 2.0**-26
+"""A tensor whose values are all below 2e-6 is dead. Scaled up, it would need multipliers that make TFLite's reference
+kernels abort the whole process."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ def _widest(found: list[QuantParams]) -> QuantParams:
 
 def _as_float32(params: QuantParams) -> QuantParams:
     """Return parameters with a scale that a float32 can hold and that is not zero."""
-    scale = float(np.float32(max(params.scale[0], SMALLEST_SCALE)))
+    scale = float(np.float32(max(params.scale[0], SMALLEST_ACTIVATION_SCALE)))
     zero_point = min(max(params.zero_point[0], ACT_QMIN), ACT_QMAX)
     return QuantParams((scale,), (zero_point,))
 

@@ -154,7 +154,8 @@ def _prepare(graph: fx.GraphModule, plan: QuantPlan) -> fx.GraphModule:
         name = node.all_input_nodes[0].name
         module.start(plan.activations[name], fixed=fixed.leader[name] in fixed.fixed)
     for parameter in prepared.parameters():
-        parameter.data = parameter.data.contiguous()
+        # Cloned, since with one channel the strides may stay channels-last, which a .pt2 is not sure to read back.
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
     return prepared
 
 
