@@ -1,3 +1,44 @@
-"""attendc: from a trained AttendNeXt to proven int8 artefacts for ARM CPUs."""
+"""attendc: from a trained AttendNeXt to proven int8 artefacts for ARM CPUs.
+
+The public names are loaded when they are first used, so that importing the package, and `attendc --help`, cost nothing.
+"""
+
+from importlib import import_module as _import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "CheckpointRequest": "attendc.jobs.opening",
+    "Context": "attendc.context",
+    "ConvertRequest": "attendc.jobs.convert",
+    "Gates": "attendc.verify",
+    "QAT_OPTIONS": "attendc.jobs.quantize",
+    "QuantizeRequest": "attendc.jobs.quantize",
+    "TrainOptions": "attendc.train",
+    "TrainRequest": "attendc.jobs.train",
+    "VerifyRequest": "attendc.jobs.verify",
+    "convert": "attendc.jobs.convert",
+    "inspect_file": "attendc.jobs.inspect",
+    "open_checkpoint": "attendc.jobs.opening",
+    "quantize": "attendc.jobs.quantize",
+    "train_checkpoint": "attendc.jobs.train",
+    "verify_folder": "attendc.jobs.verify",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name.
+
+    `attendc.train`, `attendc.verify` and `attendc.checkpoint` are modules; the jobs above are what a script calls.
+    """
+    if name not in _PUBLIC:
+        raise AttributeError(f"attendc has no {name!r}; it has {', '.join(_PUBLIC)}")
+    return getattr(_import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names too."""
+    return sorted([*globals(), *_PUBLIC])

@@ -5,8 +5,10 @@ Where quantizers stand is not NNCF's choice (it places them for OpenVINO) but th
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -38,7 +40,8 @@ def calibrate(
     """
     nncf = _import_nncf()
     graph = copy.deepcopy(graph)
-    with context.progress("calibrate", len(samples)) as advance:
+    # NNCF shows bars of its own; stdout is for results.
+    with context.progress("calibrate", len(samples)) as advance, contextlib.redirect_stdout(sys.stderr):
         quantized = nncf.experimental.torch.fx.quantize_pt2e(
             copy.deepcopy(graph),
             LiteRTQuantizer(),

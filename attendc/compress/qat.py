@@ -154,8 +154,7 @@ def _prepare(graph: fx.GraphModule, plan: QuantPlan) -> fx.GraphModule:
         name = node.all_input_nodes[0].name
         module.start(plan.activations[name], fixed=fixed.leader[name] in fixed.fixed)
     for parameter in prepared.parameters():
-        # Cloned, since with one channel the strides may stay channels-last, which a .pt2 is not sure to read back.
-        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+        parameter.data = parameter.data.contiguous()
     return prepared
 
 
@@ -195,4 +194,6 @@ def _take_weights(graph: fx.GraphModule, prepared: fx.GraphModule) -> None:
             assert isinstance(own, fx.Node)
             assert isinstance(other, fx.Node)
             source = other if other.op == "get_attr" else other.all_input_nodes[0]
-            set_constant(graph, own, constant(prepared, source).detach().clone())
+            value = constant(prepared, source).detach()
+            # Not as trained, in channels-last: torch.export.save is not sure to find all of such a tensor.
+            set_constant(graph, own, value.clone(memory_format=torch.contiguous_format))

@@ -6,8 +6,10 @@ int8 file with a float operator, a TRANSPOSE, or a QUANTIZE or DEQUANTIZE inside
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +81,9 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
         scheme = pt2e_quantizer.get_symmetric_quantization_config()
         config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
     try:
-        converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
-        converted.export(str(path))
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
+            converted.export(str(path))
     except OSError:
         raise  # a full disk: replace_file knows what to say
     except Exception as e:
