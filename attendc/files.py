@@ -19,6 +19,7 @@ _HINTS = {
     errno.ENOSPC: "Free some space and run it again",
     errno.EROFS: "Choose another place with -o",
     errno.EACCES: "Choose another place with -o, or change its permissions",
+    errno.EEXIST: "A part of the path is a file; choose another place with -o",
     errno.ENOTDIR: "A part of the path is a file; choose another place with -o",
 }
 

@@ -64,7 +64,8 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left")
+        self.result(title)  # not as the table's, which would break it to the table's width
+        table = Table()
         for index, name in enumerate(head):
             table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
         for row in rows:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -73,11 +74,12 @@ class _Counted:
 
 
 def _import_nncf() -> Any:
-    """Import NNCF with its usage reports switched off: attendc sends nothing to anybody."""
+    """Import NNCF with its usage reports switched off (attendc sends nothing to anybody) and its remarks too."""
     os.environ["NNCF_CI"] = "1"
     import nncf
     import nncf.experimental.torch.fx
 
+    nncf.set_log_level(logging.ERROR)
     return nncf
 
 
