@@ -1,0 +1,117 @@
+"""Writing what was asked for, and refusing an int8 file that is not int8 throughout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from nets import STAMP, Built
+
+from attendc.context import Context
+from attendc.errors import ConversionError
+from attendc.files import sha256
+from attendc.jobs.artefacts import Sources, file_name, inspect_artefact, output_entries, write_artefacts
+from attendc.verify import Candidate
+
+
+def write(
+    folder: Path,
+    sources: Sources,
+    context: Context | None = None,
+    *,
+    formats: Sequence[str] = ("onnx",),
+    dtypes: Sequence[str] = ("int8",),
+    allow_float: bool = False,
+) -> list[Candidate]:
+    return write_artefacts(
+        folder,
+        sources,
+        formats=formats,
+        dtypes=dtypes,
+        io="int8",
+        allow_float=allow_float,
+        context=context or Context(),
+    )
+
+
+@pytest.fixture
+def sources(built: Built) -> Sources:
+    """Return the graphs of the mixed net."""
+    return Sources(built.floating, built.quantized, STAMP)
+
+
+@pytest.fixture
+def mislabelled(built: Built) -> Sources:
+    """Return the float graph in the place of the quantized one: no converter can make int8 of it."""
+    return Sources(None, built.floating, STAMP)
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "name"),
+    [
+        ("tflite", "int8", "model.int8.tflite"),
+        ("onnx", "float32", "model.float32.onnx"),
+        ("torchscript", "float32", "model.float32.ts.pt"),
+    ],
+)
+def test_files_are_named_by_dtype_and_format(kind: str, dtype: str, name: str) -> None:
+    assert file_name(kind, dtype) == name
+
+
+def test_every_format_is_written_in_every_dtype_but_int8_torchscript(sources: Sources, tmp_path: Path) -> None:
+    said: list[str] = []
+    context = Context(say=said.append)
+    made = write(tmp_path, sources, context, formats=("tflite", "onnx", "torchscript"), dtypes=("int8", "float32"))
+    names = {"tflite", "onnx", "tflite_float32", "onnx_float32", "torchscript_float32"}
+    assert {one.name for one in made} == names
+    assert {one.path.name for one in made} == {p.name for p in tmp_path.iterdir()}
+    assert said == ["torchscript is written in float32 only"]
+
+
+def test_entries_say_what_is_in_the_files(sources: Sources, tmp_path: Path) -> None:
+    (entry,) = output_entries(tmp_path, write(tmp_path, sources)).values()
+    path = tmp_path / "model.int8.onnx"
+    assert (entry["format"], entry["dtype"], entry["name"]) == ("onnx", "int8", "onnx")
+    assert (entry["sha256"], entry["bytes"]) == (sha256(path), path.stat().st_size)
+    assert (entry["float_ops"], entry["transposes"]) == (0, 0)
+    assert entry["ops"]["Conv"] > 0
+
+
+def test_graphs_beside_the_artefacts_have_entries_too(tmp_path: Path) -> None:
+    (tmp_path / "model.int8.pt2").write_bytes(b"graph")
+    (entry,) = output_entries(tmp_path, []).values()
+    assert entry == {"format": "pt2", "dtype": "int8", "sha256": sha256(tmp_path / "model.int8.pt2"), "bytes": 5}
+
+
+def test_float_artefacts_carry_no_calibration(sources: Sources, tmp_path: Path) -> None:
+    write(tmp_path, sources, dtypes=("int8", "float32"))
+    stamps = {d: inspect_artefact("onnx", tmp_path / f"model.{d}.onnx")["metadata"] for d in ("int8", "float32")}
+    assert [stamps["int8"][f"attendc.{k}"] for k in ("dtype", "calibration")] == ["int8", STAMP.calibration]
+    assert [stamps["float32"][f"attendc.{k}"] for k in ("dtype", "calibration")] == ["float32", ""]
+
+
+def test_of_torchscript_format_and_bytes_are_known(tmp_path: Path) -> None:
+    (tmp_path / "x.ts.pt").write_bytes(b"12345")
+    assert inspect_artefact("torchscript", tmp_path / "x.ts.pt") == {"format": "torchscript", "bytes": 5}
+
+
+def test_an_int8_file_with_float_operators_is_refused(mislabelled: Sources, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConversionError, match=r"model\.int8\.onnx is not int8 throughout: \d+ float operators \(node_conv2d"
+    ):
+        write(tmp_path, mislabelled)
+
+
+def test_allow_float_keeps_it_and_warns(mislabelled: Sources, tmp_path: Path) -> None:
+    context = Context()
+    write(tmp_path, mislabelled, context, allow_float=True)
+    assert (tmp_path / "model.int8.onnx").exists()
+    assert any("not int8 throughout" in text for text in context.warnings)
+
+
+def test_a_float_file_may_have_float_operators(mislabelled: Sources, tmp_path: Path) -> None:
+    as_float = dataclasses.replace(mislabelled, floating=mislabelled.quantized, quantized=None)
+    (made,) = write(tmp_path, as_float, dtypes=("float32",))
+    assert inspect_artefact("onnx", made.path)["float_ops"] > 0
