@@ -1,0 +1,63 @@
+"""`attendc inspect` as typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from nets import NANO
+
+from attendc.cli.main import main
+
+RUNTIME = {"format", "bytes", "ops", "float_ops", "transposes", "inputs", "outputs"}
+
+
+@pytest.mark.usefixtures("temporary")
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("model.int8.tflite", RUNTIME),
+        ("model.float32.tflite", RUNTIME),
+        ("model.int8.onnx", RUNTIME),
+        ("model.int8.pt2", {"format", "bytes", "quantized_layers", "quantized_tensors", "spec", "metadata"}),
+    ],
+)
+def test_json_is_one_object_with_these_keys(
+    small_folder: Path, capfd: pytest.CaptureFixture[str], name: str, keys: set[str]
+) -> None:
+    assert main(["inspect", str(small_folder / name), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert keys <= json.loads(out).keys()
+    assert err == ""
+
+
+@pytest.mark.usefixtures("temporary")
+def test_of_a_checkpoint_it_has_params_macs_and_spec(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(NANO), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert {"params", "macs", "spec"} <= found.keys()
+    assert found["spec"]["data"] == "fashion-mnist-mini"
+
+
+@pytest.mark.usefixtures("temporary")
+def test_without_json_it_is_a_table(small_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(small_folder / "model.int8.onnx")]) == 0
+    out = capfd.readouterr().out
+    for text in ("what", "value", "float_ops", "transposes", "QuantizeLinear"):
+        assert text in out
+
+
+@pytest.mark.usefixtures("temporary")
+@pytest.mark.parametrize("name", ["none.tflite", "text.tflite", "text.onnx", "text.pt2", "text.pt", "text.txt", ""])
+def test_what_is_missing_damaged_or_of_another_kind_exits_with_3(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    for suffix in ("tflite", "onnx", "pt2", "pt", "txt"):
+        (tmp_path / f"text.{suffix}").write_text("no model")
+    assert main(["inspect", str(tmp_path / name)]) == 3
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert str(tmp_path / name) in err
+    assert err.count("\n") == 1
