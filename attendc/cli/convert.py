@@ -9,12 +9,12 @@ import click
 
 from attendc.cli.artefact_table import print_artefacts
 from attendc.cli.options import (
+    artefact_options,
     checkpoint_options,
     checkpoint_request,
     common_options,
     gate_options,
     gates_of,
-    names_from,
     session,
 )
 
@@ -25,29 +25,7 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("convert")
 @click.argument("source", type=_PATH)
-@click.option(
-    "--to",
-    "formats",
-    default="tflite,onnx,torchscript",
-    show_default=True,
-    callback=names_from(("tflite", "onnx", "torchscript")),
-    help="Formats to write.",
-)
-@click.option(
-    "--dtype",
-    "dtypes",
-    default="float32",
-    show_default=True,
-    callback=names_from(("int8", "float32")),
-    help="Types to write; int8 needs a source that attendc quantized.",
-)
-@click.option(
-    "--io",
-    default="int8",
-    show_default=True,
-    type=click.Choice(["int8", "uint8", "float32"]),
-    help="Type of the int8 TFLite file's input and output.",
-)
+@artefact_options("float32", "Types to write; int8 needs a source that attendc quantized.")
 @checkpoint_options
 @gate_options
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")

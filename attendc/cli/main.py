@@ -24,14 +24,14 @@ INTERRUPTED = 130
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="attendc")
 def cli() -> None:
-    r"""From a trained AttendNeXt to int8 TFLite, ONNX and TorchScript for ARM, with the proof beside the file.
+    """From a trained AttendNeXt to int8 TFLite, ONNX and TorchScript for ARM, with the proof beside the file.
 
     \b
     Start here:
       attendc quantize examples/attendnext_nano.safetensors --int8
     Exit codes: 0 ok, 1 internal, 2 usage, 3 checkpoint or model, 4 data, 5 cannot be converted,
     6 parity, 7 accuracy, 130 interrupted.
-    """
+    """  # noqa: D301 - \b is for click: keep these lines
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attendc.verify import Gates
 
 __all__ = [
+    "artefact_options",
     "checkpoint_options",
     "checkpoint_request",
     "common_options",
@@ -65,9 +66,45 @@ checkpoint_options = options(
     click.option("--data", default="", help="Built-in set, folder, or .npz.  [default: as the checkpoint says]"),
 )
 
+
+def artefact_options(dtypes: str, dtypes_help: str) -> Callable[[F], F]:
+    """Return --to, --dtype and --io, with the types that a command writes by default."""
+    return options(
+        click.option(
+            "--to",
+            "formats",
+            default="tflite,onnx,torchscript",
+            show_default=True,
+            callback=names_from(("tflite", "onnx", "torchscript")),
+            help="Formats to write.",
+        ),
+        click.option(
+            "--dtype",
+            "dtypes",
+            default=dtypes,
+            show_default=True,
+            callback=names_from(("int8", "float32")),
+            help=dtypes_help,
+        ),
+        click.option(
+            "--io",
+            default="int8",
+            show_default=True,
+            type=click.Choice(["int8", "uint8", "float32"]),
+            help="Type of the int8 TFLite file's input and output.",
+        ),
+    )
+
+
 gate_options = options(
     click.option("--images", type=click.IntRange(1), help="Images to verify on.  [default: 2000, large networks 500]"),
-    click.option("--min-agreement", default=0.99, show_default=True, type=click.FloatRange(0, 1)),
+    click.option(
+        "--min-agreement",
+        default=0.99,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+        help="Least top-1 agreement of files with their graph.",
+    ),
     click.option(
         "--max-drop", default=1.0, show_default=True, type=float, metavar="POINTS", help="Accuracy int8 may lose."
     ),

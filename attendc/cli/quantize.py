@@ -9,12 +9,12 @@ import click
 
 from attendc.cli.artefact_table import print_artefacts
 from attendc.cli.options import (
+    artefact_options,
     checkpoint_options,
     checkpoint_request,
     common_options,
     gate_options,
     gates_of,
-    names_from,
     session,
 )
 from attendc.errors import UsageError
@@ -40,29 +40,7 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(["minmax", "percentile", "mse"]),
     help="How PTQ chooses the range of an activation.",
 )
-@click.option(
-    "--to",
-    "formats",
-    default="tflite,onnx,torchscript",
-    show_default=True,
-    callback=names_from(("tflite", "onnx", "torchscript")),
-    help="Formats to write.",
-)
-@click.option(
-    "--dtype",
-    "dtypes",
-    default="int8,float32",
-    show_default=True,
-    callback=names_from(("int8", "float32")),
-    help="Types to write; float32 is what the proof compares sizes with.",
-)
-@click.option(
-    "--io",
-    default="int8",
-    show_default=True,
-    type=click.Choice(["int8", "uint8", "float32"]),
-    help="Type of the int8 TFLite file's input and output.",
-)
+@artefact_options("int8,float32", "Types to write; float32 is what the proof compares sizes with.")
 @checkpoint_options
 @gate_options
 @click.option("--allow-float", is_flag=True, help="Let operators that cannot be int8 stay float, and say so.")
@@ -71,12 +49,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("-o", "--output", type=_PATH, help="Folder to make.  [default: runs/<name of the checkpoint>-int8]")
 @common_options
 def quantize_command(checkpoint: Path, **given: Any) -> None:
-    r"""Quantize CHECKPOINT and write proven artefacts into a folder.
+    """Quantize CHECKPOINT and write proven artefacts into a folder.
 
     \b
     attendc quantize examples/attendnext_nano.safetensors --int8
     attendc quantize my.pt --int8 --qat --model package.module:factory --data images/ --mean 0.5 --std 0.25
-    """
+    """  # noqa: D301 - \b is for click: keep these lines
     if not given.pop("int8"):
         raise UsageError("say which type to quantize to", hint="Add --int8")
     with session(given, device=given.pop("device")) as (console, context):
