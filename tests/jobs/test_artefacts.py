@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import pytest
 from nets import STAMP, Built
 
 from attendc.context import Context
-from attendc.errors import ConversionError
+from attendc.errors import ConversionError, OutputError
 from attendc.files import sha256
-from attendc.jobs.artefacts import Sources, file_name, inspect_artefact, output_entries, write_artefacts
+from attendc.jobs.artefacts import FORMATS, Sources, file_name, inspect_artefact, output_entries, write_artefacts
 from attendc.verify import Candidate
 
 
@@ -115,3 +116,15 @@ def test_a_float_file_may_have_float_operators(mislabelled: Sources, tmp_path: P
     as_float = dataclasses.replace(mislabelled, floating=mislabelled.quantized, quantized=None)
     (made,) = write(tmp_path, as_float, dtypes=("float32",))
     assert inspect_artefact("onnx", made.path)["float_ops"] > 0
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_is_told_by_every_format(sources: Sources, tmp_path: Path, kind: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*File too large"):
+            write(tmp_path, sources, formats=(kind,), dtypes=("float32",))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
