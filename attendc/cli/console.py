@@ -98,7 +98,10 @@ class Console:
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        with Progress(*columns, console=RichConsole(file=self.err)) as bar:
+        # What others print must go where open_console sent it, not above the bar.
+        with Progress(
+            *columns, console=RichConsole(file=self.err), redirect_stdout=False, redirect_stderr=False
+        ) as bar:
             task = bar.add_task(title, total=total, text="")
 
             def advance(count: int, text: str) -> None:
