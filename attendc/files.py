@@ -79,6 +79,7 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         OutputError: if `path` exists and may not be replaced, or cannot be written.
     """
     _check_replaceable(path, force=force)
+    absent = [p for p in path.parents if not p.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -92,6 +93,9 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         raise _output_error(path, e) from e
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        for parent in absent:  # those made above, from the inside out, as far as nothing is in them
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _check_replaceable(path: Path, *, force: bool) -> None:

@@ -49,7 +49,7 @@ def run(request: QuantizeRequest, context: Context | None = None, **changed: Any
 
 
 def left(request: QuantizeRequest) -> list[str]:
-    """Return what is in the folder where the output would be."""
+    """Return what is in the folder where the output would be, if that is there."""
     parent = request.output.parent
     return [p.name for p in parent.iterdir()] if parent.exists() else []
 
@@ -238,6 +238,13 @@ def test_gates_and_contradictions_leave_nothing_behind(
     with pytest.raises(error, match=text):
         run(request_, **changed)
     assert left(request_) == []
+
+
+def test_folders_made_on_the_way_do_not_outlive_a_failure(request_: QuantizeRequest, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(AccuracyError):
+        run(request_, output=tmp_path / "a" / "b" / "q", gates=Gates(max_drop_points=-101))
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_without_the_gate_the_failure_is_written_down(request_: QuantizeRequest) -> None:
