@@ -9,6 +9,7 @@ from torch import fx
 from attendc.compress.graph import tidy
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_no_ops import drop_no_ops
+from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
@@ -27,6 +28,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     free_batch,
     fold_bn,
     give_biases,
+    flat_linear_as_conv,
     pads_into_convs,
     decompose_activations,
     spell_out_pools,
