@@ -20,13 +20,35 @@ __all__ = ["inspect_onnx", "onnx_quant_table"]
 _QUANTIZE = ("QuantizeLinear", "DequantizeLinear")
 _SHAPE_ONLY = ("Shape", "Gather", "Concat", "Constant", "Unsqueeze", "Squeeze", "Cast", "Slice")
 _LAYER_OPS = ("Conv", "Gemm", "MatMul")
+_JOINED = ("Relu", "Clip")
+_INTEGER_OPS = {
+    *_LAYER_OPS,
+    *_JOINED,
+    *("Add", "Mul", "Sigmoid", "Softmax", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Concat", "Where"),
+    *(
+        "MaxPool",
+        "Reshape",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+        "Flatten",
+        "Slice",
+        "Split",
+        "Gather",
+        "Resize",
+        "Pad",
+    ),
+}
+"""What onnxruntime's CPU provider runs in integers between DequantizeLinear and QuantizeLinear. Source: onnxruntime,
+core/optimizer/qdq_transformer/selectors_actions, the selectors of qdq_selector_action_transformer.cc."""
 
 
 def inspect_onnx(path: Path) -> dict[str, Any]:
     """Return `ops` (name -> count), `float_ops`, `transposes`, `inputs`, `outputs`, `metadata`.
 
     A float operator of a QDQ file is one that does not stand between DequantizeLinear and QuantizeLinear: the
-    runtime cannot make it an integer kernel. ReLU and Clip that alone read a layer belong to it.
+    runtime cannot make it an integer kernel, or one for which it has none. ReLU and Clip that alone read a layer
+    belong to it.
     """
     model = _load(path)
     ops = Counter(node.op_type for node in model.graph.node)
@@ -95,10 +117,15 @@ def _float_operators(model: onnx.ModelProto) -> list[str]:
     def computes_in_integers(node: onnx.NodeProto) -> bool:
         inputs = [producers[i].op_type for i in node.input if i in producers]
         outputs = [u.op_type for o in node.output for u in users.get(o, [])]
-        joined = node.op_type in ("Relu", "Clip") and inputs and inputs[0] in (*_LAYER_OPS, "Add", "Mul")
+        joined = node.op_type in _JOINED and inputs and inputs[0] in (*_LAYER_OPS, "Add", "Mul")
         reads = joined or (inputs and all(i in ("DequantizeLinear", *_SHAPE_ONLY) for i in inputs))
-        writes = outputs and all(o in ("QuantizeLinear", "Relu", "Clip") for o in outputs)
-        return bool(reads and writes and not any(_is_float_weight(node, i, names) for i in node.input))
+        writes = outputs and all(o in ("QuantizeLinear", *_JOINED) for o in outputs)
+        return bool(
+            node.op_type in _INTEGER_OPS
+            and reads
+            and writes
+            and not any(_is_float_weight(node, i, names) for i in node.input)
+        )
 
     return [
         node.name

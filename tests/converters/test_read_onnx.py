@@ -52,3 +52,11 @@ def test_an_operator_whose_quantizer_is_lost_counts_as_float(files: dict[str, Pa
     gemm.input[0] = quantize.input[0]
     onnx.save(model, tmp_path / "x")
     assert gemm.name in inspect_onnx(tmp_path / "x")["float_op_names"]
+
+
+def test_an_operator_without_an_integer_kernel_counts_as_float(files: dict[str, Path], tmp_path: Path) -> None:
+    model = onnx.load(files["onnx"])
+    sigmoid = next(n for n in model.graph.node if n.op_type == "Sigmoid")
+    sigmoid.op_type = "Erf"  # quantized before and after, but onnxruntime computes it in float
+    onnx.save(model, tmp_path / "x")
+    assert inspect_onnx(tmp_path / "x")["float_op_names"] == [sigmoid.name]

@@ -100,9 +100,15 @@ def test_of_torchscript_format_and_bytes_are_known(tmp_path: Path) -> None:
 
 def test_an_int8_file_with_float_operators_is_refused(mislabelled: Sources, tmp_path: Path) -> None:
     with pytest.raises(
-        ConversionError, match=r"model\.int8\.onnx is not int8 throughout: \d+ float operators \(node_conv2d"
+        ConversionError, match=r"model\.int8\.tflite is not int8 throughout: \d+ float operators \(DEPTHWISE_CONV_2D"
     ):
-        write(tmp_path, mislabelled)
+        write(tmp_path, mislabelled, formats=("tflite",))
+
+
+def test_float_operators_of_an_onnx_file_are_a_warning(mislabelled: Sources, tmp_path: Path) -> None:
+    context = Context()
+    write(tmp_path, mislabelled, context)
+    assert any(t.startswith("model.int8.onnx is not int8 throughout") for t in context.warnings)
 
 
 def test_allow_float_keeps_it_and_warns(mislabelled: Sources, tmp_path: Path) -> None:
