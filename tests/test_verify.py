@@ -23,6 +23,8 @@ from attendc.qdq import quant_table
 from attendc.types import QuantParams
 from attendc.verify import Candidate, Gates, Report, check_gates, default_images, verify
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 LOOSE = Gates(min_agreement=0.9, max_drop_points=20.0)  # the net is tiny, and 60 images are few
 Verify = Callable[..., Report]
 

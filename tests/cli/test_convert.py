@@ -11,6 +11,8 @@ import pytest
 from attendc.cli.main import main
 from attendc.manifest import read_manifest
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 Convert = Callable[..., int]
 
 

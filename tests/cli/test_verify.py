@@ -17,6 +17,8 @@ from attendc.cli.main import main
 from attendc.converters.tflite_schema import read_model, write_model
 from attendc.manifest import file_entry, read_manifest, write_manifest
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 Verify = Callable[..., int]
 ROOT = Path(__file__).parent.parent.parent
 

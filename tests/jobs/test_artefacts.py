@@ -16,6 +16,8 @@ from attendc.files import sha256
 from attendc.jobs.artefacts import FORMATS, Sources, file_name, inspect_artefact, output_entries, write_artefacts
 from attendc.verify import Candidate
 
+pytestmark = pytest.mark.slow  # every format is converted to
+
 
 def write(
     folder: Path,

@@ -21,6 +21,8 @@ from attendc.jobs.opening import CheckpointRequest
 from attendc.manifest import read_manifest
 from attendc.verify import Gates
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 LOOSE = Gates(max_drop_points=100)
 
 

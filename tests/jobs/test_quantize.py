@@ -25,6 +25,8 @@ from attendc.manifest import read_manifest
 from attendc.types import Architecture
 from attendc.verify import Gates
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 Manifest = dict[str, Any]
 
 

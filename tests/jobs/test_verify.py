@@ -17,6 +17,8 @@ from attendc.jobs.verify import VerifyRequest, verify_folder
 from attendc.manifest import file_entry, read_manifest, write_manifest
 from attendc.verify import Report
 
+pytestmark = pytest.mark.slow  # whole folders are made and verified
+
 TFLITE = "model.int8.tflite"
 
 
