@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from attendc.types import Architecture
 from attendc.verify import Gates
 
 torch.set_num_threads(1)
+
+# A shell starts a job in the background with SIGINT ignored, and so would be the tests of Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
