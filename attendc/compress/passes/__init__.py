@@ -16,6 +16,7 @@ from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
+from attendc.compress.passes.relu_before_pool import relu_before_pool
 from attendc.compress.passes.share_repeats import share_repeats
 from attendc.errors import AttendcError, InternalError
 
@@ -31,6 +32,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     flat_linear_as_conv,
     pads_into_convs,
     decompose_activations,
+    relu_before_pool,
     spell_out_pools,
     share_repeats,
 )
