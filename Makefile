@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 
 PRODUCT := .venv/.product-installed
 TOOLS := .venv/.test-tools-installed
-SOURCES := attendc tests scripts
+SOURCES := attendc tests scripts examples benchmarks
 
 .PHONY: demo test test-fast lint format wheel-smoke clean
 
