@@ -11,6 +11,7 @@ import torch
 import torchao.quantization.pt2e  # noqa: F401 - registers quantized_decomposed
 from torch import Tensor, fx
 
+from attendc.exported import constant
 from attendc.types import Layer, QuantTable
 
 __all__ = ["activation_nodes", "input_params", "layer_nodes", "output_params", "quant_table"]
@@ -52,22 +53,14 @@ def _params(node: fx.Node) -> tuple[float, int]:
 def _layer(gm: fx.GraphModule, node: fx.Node) -> Layer:
     source, weight, bias = cast("tuple[fx.Node, fx.Node, fx.Node]", node.args[:3])
     quantize = cast("fx.Node", weight.args[0])
-    values: list[Any] = [_constant(gm, a) if isinstance(a, fx.Node) else a for a in quantize.args]
+    values: list[Any] = [constant(gm, a).detach() if isinstance(a, fx.Node) else a for a in quantize.args]
     integers: Tensor = _Q.quantize_per_channel.default(*values)
     scale = values[1].double()
     step = scale * float(source.args[1])  # type: ignore[arg-type]
-    steps = torch.round(_constant(gm, bias).double() / step)
+    steps = torch.round(constant(gm, bias).detach().double() / step)
     return Layer(
         integers.contiguous().numpy().tobytes(),
         tuple(integers.shape),
         tuple(values[1].tolist()),
         tuple(int(v) for v in steps.tolist()),
     )
-
-
-def _constant(gm: fx.GraphModule, node: fx.Node) -> Tensor:
-    value: object = gm
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    assert isinstance(value, Tensor)
-    return value.detach()

@@ -22,6 +22,7 @@ LAYERS = {
     "recipes": 0,
     "types": 1,
     "context": 2,
+    "exported": 1,
     "files": 2,
     "qdq": 2,
     "models": 3,

@@ -9,11 +9,10 @@ from torch import fx, nn
 
 from attendc.compress.passes import FLOAT_PASSES, run_passes
 from attendc.errors import CheckpointError
+from attendc.exported import batch_dim
 from attendc.types import Preprocess
 
 __all__ = ["capture", "probe"]
-
-_MOST_IMAGES = 4096
 
 
 def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
@@ -33,9 +32,8 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = probe(preprocess)
     _check_runs(model, sample)
-    batch = torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
     try:
-        program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch},), strict=False)
+        program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch_dim()},), strict=False)
         program = program.run_decompositions({})
     except Exception as e:
         raise CheckpointError(

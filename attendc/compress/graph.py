@@ -8,7 +8,6 @@ from torch import Tensor, fx, nn
 __all__ = [
     "add_constant",
     "call_nodes",
-    "constant",
     "insert_call",
     "is_constant",
     "module_path",
@@ -29,15 +28,6 @@ def call_nodes(graph: fx.Graph, *targets: Overload) -> list[fx.Node]:
 def is_constant(node: object) -> bool:
     """Return whether `node` reads a parameter or a buffer."""
     return isinstance(node, fx.Node) and node.op == "get_attr"
-
-
-def constant(gm: fx.GraphModule, node: fx.Node) -> Tensor:
-    """Return the tensor that a get_attr node reads."""
-    value: object = gm
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    assert isinstance(value, Tensor), f"{node.target} is no tensor"
-    return value
 
 
 def set_constant(gm: fx.GraphModule, node: fx.Node, value: Tensor) -> None:

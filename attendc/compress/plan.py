@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from attendc.compress.graph import add_constant, call_nodes, constant, set_constant, tidy
-from attendc.compress.rules import ACT_QMAX, ACT_QMIN, WEIGHT_QMAX, rule_of
-from attendc.compress.tensors import quantized_nodes, sharing_groups
+from attendc.compress.graph import add_constant, set_constant, tidy
+from attendc.compress.rules import ACT_QMAX, ACT_QMIN, WEIGHT_QMAX
+from attendc.compress.tensors import quantized_nodes, sharing_groups, weighted_layers
 from attendc.errors import InternalError
+from attendc.exported import constant
 from attendc.types import QuantParams
 
 __all__ = ["QuantPlan", "apply_plan", "plan_from_ranges", "weight_params"]
@@ -68,7 +69,10 @@ def plan_from_ranges(
     given = weights or {}
     return QuantPlan(
         complete,
-        {node.name: given.get(node.name) or weight_params(*_layer(graph, node, complete)) for node in _layers(graph)},
+        {
+            node.name: given.get(node.name) or weight_params(*_layer(graph, node, complete))
+            for node in weighted_layers(graph.graph)
+        },
     )
 
 
@@ -87,7 +91,7 @@ def weight_params(weight: Tensor, bias: Tensor, input_scale: float) -> QuantPara
 def apply_plan(graph: fx.GraphModule, plan: QuantPlan) -> fx.GraphModule:
     """Return the quantized graph: a copy with one quantize and dequantize behind every tensor and every weight."""
     gm = copy.deepcopy(graph)
-    tensors, layers = quantized_nodes(gm.graph), _layers(gm)
+    tensors, layers = quantized_nodes(gm.graph), weighted_layers(gm.graph)
     for node in layers:
         _quantize_layer(gm, node, plan)
     for node in tensors:
@@ -145,11 +149,6 @@ def _round_bias(gm: fx.GraphModule, node: fx.Node, bias: fx.Node, scale: Tensor,
     step = scale.double() * plan.activations[_input_name(node)].scale[0]
     integers = torch.round(constant(gm, bias).detach().double() / step)
     set_constant(gm, bias, (integers * step).float())
-
-
-def _layers(gm: fx.GraphModule) -> list[fx.Node]:
-    rules = ((n, rule_of(n)) for n in call_nodes(gm.graph))
-    return [n for n, rule in rules if rule is not None and rule.has_weight]
 
 
 def _layer(gm: fx.GraphModule, node: fx.Node, activations: Mapping[str, QuantParams]) -> tuple[Tensor, Tensor, float]:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, fx
 
 from attendc.compress.annotate import LiteRTQuantizer
-from attendc.compress.graph import call_nodes, constant, set_constant
+from attendc.compress.graph import call_nodes, set_constant
 from attendc.compress.plan import QuantPlan, plan_from_ranges
-from attendc.compress.rules import rule_of
+from attendc.compress.tensors import weighted_layers
 from attendc.context import Context
+from attendc.exported import constant
 from attendc.types import QuantParams
 
 __all__ = ["RANGES", "Ranges", "calibrate"]
@@ -95,10 +96,7 @@ def _estimator(nncf: Any, ranges: Ranges) -> Any:
 def _take_biases(graph: fx.GraphModule, quantized: fx.GraphModule) -> None:
     """Copy the corrected biases of `quantized` to the layers of the same names in `graph`."""
     corrected = {n.name: n for n in call_nodes(quantized.graph)}
-    for node in call_nodes(graph.graph):
-        rule = rule_of(node)
-        if rule is None or not rule.has_weight:
-            continue
+    for node in weighted_layers(graph.graph):
         own, other = node.args[2], corrected[node.name].args[2]
         assert isinstance(own, fx.Node)
         assert isinstance(other, fx.Node)

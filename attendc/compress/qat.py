@@ -18,11 +18,12 @@ from torchao.quantization.pt2e import FakeQuantizeBase
 from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
 from attendc.compress.annotate import LiteRTQuantizer
-from attendc.compress.graph import call_nodes, constant, set_constant
+from attendc.compress.graph import call_nodes, set_constant
 from attendc.compress.plan import SMALLEST_SCALE, QuantPlan, plan_from_ranges
-from attendc.compress.rules import ACT_QMAX, ACT_QMIN, WEIGHT_QMAX, rule_of
-from attendc.compress.tensors import sharing_groups
+from attendc.compress.rules import ACT_QMAX, ACT_QMIN, WEIGHT_QMAX
+from attendc.compress.tensors import sharing_groups, weighted_layers
 from attendc.context import Context
+from attendc.exported import constant
 from attendc.train import Task, TrainOptions, TrainResult, train
 from attendc.types import QuantParams
 
@@ -185,10 +186,7 @@ def _ranges(prepared: fx.GraphModule) -> dict[str, QuantParams]:
 def _take_weights(graph: fx.GraphModule, prepared: fx.GraphModule) -> None:
     """Copy weights and biases of every layer of `prepared` to the layer of the same name in `graph`."""
     trained = {n.name: n for n in call_nodes(prepared.graph)}
-    for node in call_nodes(graph.graph):
-        rule = rule_of(node)
-        if rule is None or not rule.has_weight:
-            continue
+    for node in weighted_layers(graph.graph):
         for position in (1, 2):
             own, other = node.args[position], trained[node.name].args[position]
             assert isinstance(own, fx.Node)

@@ -24,6 +24,7 @@ __all__ = [
     "quantized_nodes",
     "sharing_groups",
     "unsupported",
+    "weighted_layers",
 ]
 
 
@@ -62,6 +63,12 @@ def is_quantized(node: fx.Node) -> bool:
 def quantized_nodes(graph: fx.Graph) -> list[fx.Node]:
     """Return the nodes with int8 outputs and the constants that elementwise operators read, in order."""
     return [n for n in graph.nodes if is_quantized(n) or _is_operand(n)]
+
+
+def weighted_layers(graph: fx.Graph) -> list[fx.Node]:
+    """Return the layers with a weight and a bias (arguments 1 and 2), in order."""
+    rules = ((n, rule_of(n)) for n in graph.nodes)
+    return [n for n, rule in rules if rule is not None and rule.has_weight]
 
 
 def unsupported(graph: fx.Graph) -> list[Unsupported]:

@@ -16,13 +16,13 @@ from torch import fx, nn
 import attendc.qdq  # noqa: F401 - registers the operators that the file names
 from attendc.checkpoint import spec_from_json, spec_to_json
 from attendc.errors import CheckpointError
+from attendc.exported import batch_dim
 from attendc.files import replace_file
 from attendc.types import Spec, Stamp
 
-__all__ = ["SavedProgram", "batch_dim", "inference_module", "load_program", "save_program"]
+__all__ = ["SavedProgram", "inference_module", "load_program", "save_program"]
 
 _EXTRA = "attendc.json"
-_MOST_IMAGES = 4096
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,6 @@ class SavedProgram:
     graph: fx.GraphModule
     spec: Spec
     stamp: dict[str, Any]
-
-
-def batch_dim() -> Any:
-    """Return the free batch dimension of every export."""
-    return torch.export.Dim("batch", min=1, max=_MOST_IMAGES)
 
 
 def inference_module(graph: fx.GraphModule) -> nn.Module:

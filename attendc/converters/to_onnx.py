@@ -15,8 +15,9 @@ import torch
 from torch import fx
 
 from attendc.converters.onnx_fold import fold_layers
-from attendc.converters.program import batch_dim, inference_module
+from attendc.converters.program import inference_module
 from attendc.errors import ConversionError
+from attendc.exported import batch_dim
 from attendc.files import replace_file
 from attendc.types import Layer, Stamp
 

@@ -11,7 +11,6 @@ from attendc.compress.capture import capture
 from attendc.compress.graph import (
     add_constant,
     call_nodes,
-    constant,
     insert_call,
     is_constant,
     module_path,
@@ -19,6 +18,7 @@ from attendc.compress.graph import (
     set_constant,
     tidy,
 )
+from attendc.exported import constant
 
 aten = torch.ops.aten
 

@@ -11,11 +11,12 @@ from nets import SMALL, Built, distance, small
 from torch import Tensor, fx
 
 from attendc.compress.capture import capture
-from attendc.compress.graph import call_nodes, constant
+from attendc.compress.graph import call_nodes
 from attendc.compress.passes import INT8_PASSES, run_passes
 from attendc.compress.plan import MOST_BIAS_STEPS, QuantPlan, apply_plan, plan_from_ranges, weight_params
 from attendc.compress.tensors import sharing_groups
 from attendc.errors import InternalError
+from attendc.exported import constant
 from attendc.qdq import layer_nodes, quant_table
 from attendc.types import QuantParams
 

@@ -13,10 +13,11 @@ import torch
 from nets import Built
 from torch import Tensor
 
-from attendc.compress.graph import call_nodes, constant
+from attendc.compress.graph import call_nodes
 from attendc.compress.plan import QuantPlan
 from attendc.compress.ptq import RANGES, calibrate
 from attendc.context import Advance, Context
+from attendc.exported import constant
 from attendc.metrics import top1_agreement
 
 

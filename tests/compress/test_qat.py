@@ -12,11 +12,12 @@ import torch
 from nets import SMALL, Built, some
 from torch import Tensor, fx
 
-from attendc.compress.graph import call_nodes, constant
+from attendc.compress.graph import call_nodes
 from attendc.compress.plan import QuantPlan, apply_plan
 from attendc.compress.qat import TrainedRange, WeightGrid, train_quantized
 from attendc.context import Advance, Context
 from attendc.data.images import Dataset
+from attendc.exported import constant
 from attendc.qdq import quant_table
 from attendc.train import Task, TrainOptions
 from attendc.types import QuantParams

@@ -15,7 +15,8 @@ import math
 import torch
 from torch import fx
 
-from attendc.compress.graph import call_nodes, constant, insert_call, is_constant, replace_node, set_constant
+from attendc.compress.graph import call_nodes, insert_call, is_constant, replace_node, set_constant
+from attendc.exported import constant
 
 __all__ = ["flat_linear_as_conv"]
 

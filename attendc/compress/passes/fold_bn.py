@@ -12,15 +12,8 @@ import operator
 import torch
 from torch import Tensor, fx
 
-from attendc.compress.graph import (
-    add_constant,
-    call_nodes,
-    constant,
-    insert_call,
-    is_constant,
-    replace_node,
-    set_constant,
-)
+from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, replace_node, set_constant
+from attendc.exported import constant
 
 __all__ = ["fold_bn"]
 

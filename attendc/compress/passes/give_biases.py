@@ -7,7 +7,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from attendc.compress.graph import add_constant, call_nodes, constant
+from attendc.compress.graph import add_constant, call_nodes
+from attendc.exported import constant
 
 __all__ = ["give_biases"]
 

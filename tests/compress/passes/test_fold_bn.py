@@ -9,8 +9,9 @@ import torch
 from nets import distance, ops, raw, settle, small
 from torch import Tensor, nn
 
-from attendc.compress.graph import call_nodes, constant, tidy
+from attendc.compress.graph import call_nodes, tidy
 from attendc.compress.passes.fold_bn import fold_bn
+from attendc.exported import constant
 
 BN = "_native_batch_norm_legit_no_training"
 conv2d = torch.ops.aten.conv2d.default

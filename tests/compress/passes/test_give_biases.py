@@ -6,8 +6,9 @@ import torch
 from nets import distance, ops, raw
 from torch import Tensor, nn
 
-from attendc.compress.graph import call_nodes, constant, tidy
+from attendc.compress.graph import call_nodes, tidy
 from attendc.compress.passes.give_biases import give_biases
+from attendc.exported import constant
 
 
 def test_layers_without_a_bias_get_zeros(seen: Tensor) -> None:

@@ -7,8 +7,9 @@ import torch
 from nets import distance, ops, raw, small
 from torch import Tensor, nn
 
-from attendc.compress.graph import call_nodes, constant, tidy
+from attendc.compress.graph import call_nodes, tidy
 from attendc.compress.passes.pools_as_convs import pools_as_convs
+from attendc.exported import constant
 
 
 def pooled(pool: nn.Module) -> nn.Sequential:
