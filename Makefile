@@ -32,7 +32,7 @@ wheel-smoke: $(TOOLS)
 	scripts/wheel_smoke.sh $(BIN)/python
 
 clean:
-	rm -rf .venv build dist runs *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist runs *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 
 # torch first and alone: what asks for it later then finds it there, and does not fetch another build.
@@ -42,6 +42,8 @@ $(PRODUCT): pyproject.toml constraints.txt
 	$(INSTALL) -e .
 	touch $@
 
+# timm alone: it asks for torchvision, whose default build does not import beside a CPU torch. The rest is there.
 $(TOOLS): $(PRODUCT)
 	$(INSTALL) -e ".[test]"
+	$(INSTALL) --no-deps timm
 	touch $@
