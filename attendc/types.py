@@ -16,17 +16,38 @@ __all__ = [
     "QuantTable",
     "Spec",
     "Stamp",
+    "Surgery",
 ]
 
 Fit = Literal["pad", "resize", "crop", "none"]
 
 
 @dataclass(frozen=True)
+class Surgery:
+    """What pruning took out of the network that a factory builds.
+
+    Attributes:
+        removed: names of the blocks that became identities.
+        layers: name of each changed layer -> its (outputs, inputs, groups) now. A norm has as many inputs as outputs.
+    """
+
+    removed: tuple[str, ...] = ()
+    layers: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Architecture:
-    """How to build the network again: `factory` is a preset or `package.module:function`, `args` its keywords."""
+    """How to build the network again.
+
+    Attributes:
+        factory: a family of attendc's, or `package.module:function`.
+        args: its keywords.
+        surgery: what is then changed in the network that it returns.
+    """
 
     factory: str
     args: dict[str, Any] = field(default_factory=dict)
+    surgery: Surgery = field(default_factory=Surgery)
 
     @property
     def is_foreign(self) -> bool:

@@ -121,7 +121,7 @@ def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
     architecture = resolve(request.model, request.model_args)
     if known is not None:
         same = known.architecture.factory == architecture.factory and not request.model_args
-        return known if same else replace(known, architecture=architecture)
+        return known if same else replace(known, architecture=replace(architecture, surgery=known.architecture.surgery))
     shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
     channels = shape[0]
     default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)

@@ -12,6 +12,7 @@ from torch import nn
 
 from attendc.errors import CheckpointError, UsageError
 from attendc.models.attendnext import PRESETS, attendnext_from_config
+from attendc.models.surgery import operate
 from attendc.types import Architecture
 
 __all__ = ["PRESET_INPUTS", "build", "resolve"]
@@ -49,14 +50,21 @@ def resolve(name: str, arguments: dict[str, object], *, classes: int | None = No
 
 
 def build(architecture: Architecture, *, allow_foreign: bool = False) -> nn.Module:
-    """Build the network with fresh weights.
+    """Build the network with fresh weights, and with what pruning left of it.
 
     A foreign factory is code of somebody's: it is imported only where the user named it on this very command,
     never because a checkpoint says so.
 
     Raises:
-        CheckpointError: if the factory may not be, or cannot be, imported and called.
+        CheckpointError: if the factory may not be, or cannot be, imported and called, or builds another network
+            than the one that was pruned.
     """
+    model = _built(architecture, allow_foreign=allow_foreign)
+    operate(model, architecture.surgery)
+    return model
+
+
+def _built(architecture: Architecture, *, allow_foreign: bool) -> nn.Module:
     if not architecture.is_foreign:
         if architecture.factory != FAMILY:
             raise CheckpointError(f"this attendc knows no architecture {architecture.factory!r}")

@@ -1,0 +1,59 @@
+"""What a network of given layer shapes costs. A new unit of cost is one more function in `COSTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attendc.compress.pruning.shapes import LayerShape, Shapes
+
+__all__ = ["COSTS", "TILE", "Cost", "int8_bytes", "macs", "params", "tile_macs"]
+
+Cost = Callable[[Shapes], float]
+
+TILE = 16
+"""Outputs of a group that the int8 kernels of XNNPACK compute at once on ARM; 10 cost what 16 cost."""
+
+
+def macs(shapes: Shapes) -> float:
+    """Return multiply-accumulates of one inference, of convolutions and linear layers."""
+    return sum(s.weights * s.positions for s in shapes.values() if s.kind in ("conv", "linear"))
+
+
+def tile_macs(shapes: Shapes) -> float:
+    """Return the same with the outputs of each group rounded up to whole tiles: what ARM works through."""
+    return sum(_padded(s) * s.positions for s in shapes.values() if s.kind in ("conv", "linear"))
+
+
+def params(shapes: Shapes) -> float:
+    """Return the number of trained numbers."""
+    return sum(s.weights + s.params * s.outputs for s in shapes.values() if s.kind != "pool")
+
+
+def int8_bytes(shapes: Shapes) -> float:
+    """Return an estimate of the bytes of the int8 TFLite file, within 2 % on networks of 40 kB and more.
+
+    A weight takes one byte; an output channel takes bias (4), and scale (4) and zero point (8) of both weight and
+    bias. The rest, by `benchmarks/file_bytes.py`, is what operators and their tensors are described with.
+    """
+    layers = [s for s in shapes.values() if s.kind in ("conv", "linear", "pool")]
+    return BYTES_FILE + sum(s.weights + s.outputs * BYTES_CHANNEL + BYTES_LAYER for s in layers)
+
+
+BYTES_CHANNEL = 28
+BYTES_LAYER = 1000
+BYTES_FILE = 4000
+
+
+COSTS: dict[str, Cost] = {"macs": macs, "params": params, "bytes": int8_bytes}
+"""What a budget can be given in."""
+
+
+def _padded(shape: LayerShape) -> int:
+    """Return the weights of a layer whose groups have whole tiles of outputs; depthwise kernels tile the channels."""
+    if shape.groups == shape.outputs > 1:
+        return _up(shape.outputs) * shape.kernel
+    return _up(shape.outputs // shape.groups) * shape.inputs * shape.kernel
+
+
+def _up(count: int) -> int:
+    return -(-count // TILE) * TILE

@@ -1,0 +1,55 @@
+"""What goes and what stays: plain data, and the JSON that people read and change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from attendc.errors import UsageError
+
+__all__ = ["PrunePlan", "plan_from_json", "plan_to_json"]
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """Attributes:
+    kept: name of a group -> its channels that stay, ascending; a group that is not named stays whole.
+    removed: names of the residual blocks that go.
+    sizes: name of a group -> how many channels it has before.
+    """
+
+    kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def plan_to_json(plan: PrunePlan) -> str:
+    """Return JSON with one line a layer."""
+    rows = [
+        f"    {json.dumps(name)}: {json.dumps({'of': plan.sizes[name], 'keep': list(kept)})}"
+        for name, kept in plan.kept.items()
+    ]
+    layers = "{\n" + ",\n".join(rows) + "\n  }" if rows else "{}"
+    return f'{{\n  "version": 1,\n  "blocks_removed": {json.dumps(list(plan.removed))},\n  "layers": {layers}\n}}\n'
+
+
+def plan_from_json(text: str) -> PrunePlan:
+    """Read a plan.
+
+    Raises:
+        UsageError: naming what is missing or of the wrong type.
+    """
+    try:
+        content = json.loads(text)
+        if content["version"] != 1:
+            raise UsageError(f"the plan has version {content['version']!r}, this attendc reads 1")
+        layers = content["layers"]
+        return PrunePlan(
+            {str(name): tuple(sorted({int(c) for c in row["keep"]})) for name, row in layers.items()},
+            tuple(str(b) for b in content["blocks_removed"]),
+            {str(name): int(row["of"]) for name, row in layers.items()},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise UsageError(
+            f"the plan cannot be read: {type(e).__name__}: {e}", hint="attendc prune --plan-only writes one"
+        ) from e
