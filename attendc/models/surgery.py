@@ -12,7 +12,7 @@ from torch import nn
 from attendc.errors import CheckpointError
 from attendc.types import Surgery
 
-__all__ = ["RESHAPABLE", "is_depthwise", "layer_shape", "operate", "remove_block"]
+__all__ = ["RESHAPABLE", "is_depthwise", "layer_shape", "merged", "operate", "remove_block"]
 
 Norm = nn.modules.batchnorm._BatchNorm
 RESHAPABLE = (nn.Conv2d, nn.Linear, Norm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
@@ -59,6 +59,14 @@ def operate(model: nn.Module, surgery: Surgery) -> None:
                 hint="The checkpoint is damaged, or belongs to another --model",
             )
         _reshape(layer, *shape)
+
+
+def merged(first: Surgery, second: Surgery) -> Surgery:
+    """Return the operation that does both, `second` after `first`."""
+    removed = (*first.removed, *(name for name in second.removed if name not in first.removed))
+    layers = {**first.layers, **second.layers}
+    left = {n: s for n, s in layers.items() if not any(n.startswith(f"{block}.") for block in removed)}
+    return Surgery(removed, left)
 
 
 def remove_block(model: nn.Module, name: str) -> None:

@@ -62,6 +62,6 @@ def _check_plan(plan: PrunePlan, found: Dependencies) -> None:
         counts = {sum(1 for c in kept if c // width == column) for column in range(group.columns)}
         if not kept or max(kept) >= group.size or len(counts) > 1:
             raise UsageError(
-                f"the plan keeps {len(kept)} of {group.size} channels of {name}, unequal in its {group.columns} columns",
-                hint="Each column must keep as many channels as the others, one at least",
+                f"the plan keeps {len(kept)} of {group.size} channels of {name}, not as many in each column",
+                hint=f"Each of its {group.columns} columns must keep as many channels as the others, one at least",
             )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 import torch_pruning
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from attendc.compress.pruning.dependencies import Dependencies
@@ -28,8 +28,10 @@ _ESTIMATORS: dict[str, Any] = {
     "l1": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=1),
     "l2": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2),
     "bn": torch_pruning.importance.BNScaleImportance,
-    # Neither normalised nor averaged: a change of the loss is a change of the loss in any layer, and they add up.
-    "taylor": lambda: torch_pruning.importance.GroupTaylorImportance(group_reduction="sum", normalizer=None),
+    # The change of the loss when a whole channel goes: neither normalised nor averaged over the layers.
+    "taylor": lambda: torch_pruning.importance.GroupTaylorImportance(
+        group_reduction="sum", normalizer=None, multivariable=True
+    ),
 }
 
 
@@ -52,28 +54,37 @@ def measure_importance(
     if kind == "activation":
         return _activations(found, batches)
     if kind == "taylor":
-        _accumulate_gradients(found.model, batches)
+        return _taylor(found, batches)
+    return {g.name: score * _layers_of(g) for g, score in zip(found.groups, _estimated(found, kind), strict=True)}
+
+
+def _estimated(found: Dependencies, kind: Importance) -> list[Tensor]:
+    """Return what torch-pruning says of each group."""
     estimate = _ESTIMATORS[kind]()
-    scores = {group.name: estimate(found.raw[group.name]) for group in found.groups}
-    without = [name for name, score in scores.items() if score is None]
+    scores = [estimate(found.raw[group.name]) for group in found.groups]
+    without = [g.name for g, score in zip(found.groups, scores, strict=True) if score is None]
     if without:
         raise UsageError(
             f"the importance {kind} finds nothing to go by in {', '.join(without[:3])}",
             hint="Use another --importance",
         )
-    layers = {g.name: 1 if kind == "taylor" else _layers_of(g) for g in found.groups}
-    return {name: score.detach().float().clamp(min=0) * layers[name] for name, score in scores.items()}
+    return [score.detach().float() for score in scores]
+
+
+def _taylor(found: Dependencies, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean of the squared change over the batches: the gradient over all of them is near zero."""
+    total = {g.name: torch.zeros(g.size) for g in found.groups}
+    for x, targets in batches:
+        found.model.zero_grad()
+        functional.cross_entropy(found.model(x), targets).backward()  # type: ignore[no-untyped-call]
+        for group, change in zip(found.groups, _estimated(found, "taylor"), strict=True):
+            total[group.name] += change.square() / len(batches)
+    return total
 
 
 def _layers_of(group: ChannelGroup) -> int:
     """Return how many layers lose weights with a channel: so many times are scores worth that are parts of a mean."""
     return sum(1 for m in group.members if m.side != "both")
-
-
-def _accumulate_gradients(model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-    model.zero_grad()
-    for x, targets in batches:
-        functional.cross_entropy(model(x), targets).backward()
 
 
 @torch.no_grad()

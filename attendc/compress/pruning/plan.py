@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from attendc.errors import UsageError
 
-__all__ = ["PrunePlan", "plan_from_json", "plan_to_json"]
+__all__ = ["PrunePlan", "joined", "plan_from_json", "plan_to_json"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,14 @@ class PrunePlan:
     kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
+
+
+def joined(first: PrunePlan, second: PrunePlan) -> PrunePlan:
+    """Return the plan that does both, `second` being of the network that `first` left."""
+    kept = dict(first.kept)
+    for name, channels in second.kept.items():
+        kept[name] = tuple(first.kept[name][c] for c in channels) if name in first.kept else channels
+    return PrunePlan(kept, (*first.removed, *second.removed), {**second.sizes, **first.sizes})
 
 
 def plan_to_json(plan: PrunePlan) -> str:

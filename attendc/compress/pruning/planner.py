@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -23,7 +23,7 @@ from attendc.compress.pruning.groups import Block, ChannelGroup, inner_groups
 from attendc.compress.pruning.plan import PrunePlan
 from attendc.compress.pruning.shapes import Shapes, shrunk
 
-__all__ = ["Choice", "Candidates", "choose", "keep_best"]
+__all__ = ["Candidates", "Choice", "choose", "keep_best"]
 
 STEPS = (TILE, TILE // 2, TILE // 4, 2, 1)
 """Channels per column to which a step goes down: to a multiple of the first that leaves any."""
@@ -55,13 +55,13 @@ class Choice:
     """Attributes:
     plan: what stays and what goes.
     curve: one row a step: what went, the cost then (in parts of the whole), importance lost so far.
-    cost: of the pruned network, in the budget's unit.
+    cost: of the pruned network, in the budget's unit; None without a budget.
     note: why the budget is not met within 2 %; empty where it is.
     """
 
     plan: PrunePlan
-    curve: tuple[dict[str, object], ...]
-    cost: float
+    curve: tuple[dict[str, object], ...] = ()
+    cost: float | None = None
     note: str = ""
 
 
@@ -78,10 +78,29 @@ class _Move:
     state: _State
 
 
-def choose(shapes: Shapes, everything: Sequence[ChannelGroup], candidates: Candidates, budget: Budget) -> Choice:
-    """Return the plan whose network costs at most `budget.limit`, and not less than it by more than 2 % if possible."""
+def choose(
+    shapes: Shapes,
+    everything: Sequence[ChannelGroup],
+    candidates: Candidates,
+    budget: Budget | None,
+    *,
+    counts: Mapping[str, int] | None = None,
+    removed: Sequence[str] = (),
+) -> Choice:
+    """Return the plan whose network costs at most `budget.limit`, and not less than it by more than 2 % if possible.
+
+    Args:
+        shapes: of the network as it is.
+        everything: all its groups.
+        candidates: what may go.
+        budget: None: only what is decided by hand goes.
+        counts: channels that stay of groups that are decided by hand.
+        removed: blocks that go by hand.
+    """
+    state = _State({g.name: g.size for g in candidates.groups} | dict(counts or {}), list(removed))
+    if budget is None:
+        return Choice(_plan(state, everything, candidates))
     search = _Search(shapes, everything, candidates, budget.cost)
-    state = _State({g.name: g.size for g in candidates.groups})
     curve: list[dict[str, object]] = []
     lost = 0.0
     while search.cost(state) > budget.limit:
@@ -91,7 +110,8 @@ def choose(shapes: Shapes, everything: Sequence[ChannelGroup], candidates: Candi
         lost += move.lost
         state = move.state
         curve.append({"move": move.what, "cost": search.cost(state) / search.whole, "importance_lost": lost})
-    return Choice(_plan(state, candidates), tuple(curve), search.cost(state), _note(search.cost(state), budget))
+    cost = search.cost(state)
+    return Choice(_plan(state, everything, candidates), tuple(curve), cost, _note(cost, budget))
 
 
 class _Search:
@@ -185,8 +205,9 @@ def block_loss_by_groups(groups: Sequence[ChannelGroup], lost: Mapping[str, Sequ
     return min((lost[g.name][-2] for g in inner_groups(groups, block)), default=float("inf"))
 
 
-def _plan(state: _State, candidates: Candidates) -> PrunePlan:
-    changed = [g for g in candidates.groups if state.counts.get(g.name, g.size) < g.size]
+def _plan(state: _State, everything: Sequence[ChannelGroup], candidates: Candidates) -> PrunePlan:
+    gone = {g.name for block in state.removed for g in inner_groups(everything, block)}
+    changed = [g for g in everything if g.name not in gone and state.counts.get(g.name, g.size) < g.size]
     kept = {g.name: keep_best(g, candidates.scores[g.name], state.counts[g.name]) for g in changed}
     return PrunePlan(kept, tuple(state.removed), {g.name: g.size for g in changed})
 

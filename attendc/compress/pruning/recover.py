@@ -9,16 +9,46 @@ import torch
 from torch import nn
 
 from attendc.context import Context
-from attendc.data.images import Images, evenly
+from attendc.data.images import Dataset, Images, evenly, take
 from attendc.data.preprocess import batches
-from attendc.train import TrainOptions
+from attendc.train import Task, TrainOptions, TrainResult, hold_out, train
 from attendc.types import Preprocess
 
-__all__ = ["RECOVER_OPTIONS", "refresh_batch_norms"]
+__all__ = ["RECOVER_OPTIONS", "recover", "refresh_batch_norms"]
 
-RECOVER_OPTIONS = TrainOptions(epochs=2, lr=2e-3, weight_decay=0.01, warmup=0.1, label_smoothing=0.0, distill=0.9)
-"""Longer steps than QAT's: what is left has to find its place again."""
+RECOVER_OPTIONS = TrainOptions(epochs=2, lr=4e-3, weight_decay=0.01, warmup=0.1, label_smoothing=0.0, distill=0.9)
+"""Steps as long as those of training from scratch: what is left has to find its place again."""
+HELD_OUT = 0.05
+"""Part of the training images that chooses the best epoch."""
 Norm = nn.modules.batchnorm._BatchNorm
+
+
+def recover(
+    pruned: nn.Module,
+    teacher: nn.Module,
+    dataset: Dataset,
+    preprocess: Preprocess,
+    options: TrainOptions,
+    context: Context,
+    *,
+    turn: tuple[int, int] = (0, 1),
+) -> TrainResult:
+    """Train a pruned network in place, and leave it on the CPU in eval mode with the weights of its best epoch.
+
+    In turn (i, n) of n it sees the i-th of n shares of the training images, so that n rounds take as long as one.
+
+    Raises:
+        DataError: if a share makes no batch.
+    """
+    chosen, chooser = hold_out(dataset.train, HELD_OUT, seed=context.seed)
+    share = take(chosen, range(turn[0], len(chosen), turn[1]))
+    where = next(teacher.parameters()).device
+    task = Task(share, chooser, preprocess, teacher.to(context.device) if options.distill > 0 else None)
+    result = train(pruned, task, options, context)
+    teacher.to(where)
+    pruned.load_state_dict(result.best)
+    pruned.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    return result
 
 
 @torch.no_grad()

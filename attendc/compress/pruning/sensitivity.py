@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from attendc.types import Preprocess
 
 __all__ = ["KEEP_RATIOS", "Probe", "Sensitivity", "block_loss", "channel_loss", "measure_pruning"]
 
-KEEP_RATIOS = (0.75, 0.5, 0.25)
+KEEP_RATIOS = (0.75, 0.5, 0.25, 0.125)
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ def measure_pruning(
 
     with context.progress("sensitivity", len(found.groups) * len(keep_ratios) + len(found.blocks)) as advance:
         for group in found.groups:
-            for ratio in keep_ratios:
+            for count in dict.fromkeys(_count(group, ratio) for ratio in keep_ratios):
                 pruned = copy.deepcopy(model)
-                kept = keep_best(group, scores[group.name], _count(group, ratio))
+                kept = keep_best(group, scores[group.name], count)
                 remove_channels(pruned, group, kept, sample)
                 add(pruned, group.name, "channels", len(kept) / group.size)
                 advance(1, group.name)
@@ -112,7 +113,7 @@ def channel_loss(group: ChannelGroup, rows: Sequence[Sensitivity], loss: float) 
     `loss` is that of the whole network. Without any channel left it is taken to be worse than the last measured one
     as that one is worse than the whole, twice over.
     """
-    own = sorted(((1 - r.keep, max(r.loss - loss, 0.0)) for r in rows if r.part == group.name and r.what == "channels"))
+    own = sorted((1 - r.keep, max(r.loss - loss, 0.0)) for r in rows if r.part == group.name and r.what == "channels")
     points = [(0.0, 0.0), *own, (1.0, 2 * own[-1][1] + 1e-6)]
     width = group.size // group.columns
     return [_between(points, gone / width) for gone in range(width + 1)]
@@ -128,7 +129,7 @@ def _count(group: ChannelGroup, ratio: float) -> int:
 
 
 def _between(points: Sequence[tuple[float, float]], x: float) -> float:
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x <= x1:
             return y1 if x1 == x0 else y0 + (y1 - y0) * (x - x0) / (x1 - x0)
     return points[-1][1]

@@ -1,0 +1,248 @@
+"""The step of pruning: choose, take out, let recover; at once or in several rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from attendc.compress.pruning.apply import apply_prune_plan
+from attendc.compress.pruning.budget import Budget, budget_of
+from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
+from attendc.compress.pruning.importance import NEED_DATA, Importance, measure_importance
+from attendc.compress.pruning.plan import PrunePlan, joined
+from attendc.compress.pruning.planner import Choice, choose
+from attendc.compress.pruning.recover import recover, refresh_batch_norms
+from attendc.compress.pruning.select import Rows, candidates_of, counts_by_hand, default_guard, ratios_by_hand
+from attendc.compress.pruning.shapes import measure_shapes
+from attendc.context import Context
+from attendc.data.images import Dataset, Images, evenly
+from attendc.data.preprocess import batches
+from attendc.errors import DataError, UsageError
+from attendc.metrics import count_macs, count_params
+from attendc.models.surgery import merged
+from attendc.train import TrainOptions, accuracy
+from attendc.types import Preprocess, Surgery
+
+__all__ = ["Measure", "PruneOptions", "PruneTask", "Pruned", "plan_pruning", "prune_network"]
+
+Measure = Callable[[nn.Module, Dependencies], Rows]
+"""Measures how sensitive each part of a network is, and the loss of the whole."""
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """How to prune.
+
+    Attributes:
+        unit: of the budget: `macs`, `params` or `bytes`; empty: no budget, only `keep`.
+        amount: of the budget, as typed: `0.5`, `40k`.
+        importance: how channels are weighed.
+        images: training images to weigh them on.
+        keep: part of the channels to keep by hand, by name of a layer; the budget does not choose among those.
+        guard: names of layers, or of modules around them, whose outputs stay; None: by the network.
+        steps: rounds in which the budget is reached.
+        sensitivity: choose by what is measured part by part, instead of what importance guesses.
+        recover: options of training after each round; None: none.
+    """
+
+    unit: str = "macs"
+    amount: str = "0.5"
+    importance: Importance = "taylor"
+    images: int = 2048
+    keep: dict[str, float] = field(default_factory=dict)
+    guard: tuple[str, ...] | None = None
+    steps: int = 1
+    sensitivity: bool = False
+    recover: TrainOptions | None = None
+
+
+@dataclass(frozen=True)
+class PruneTask:
+    """What pruning works on.
+
+    Attributes:
+        sample: an input (N, C, H, W).
+        preprocess: of all images.
+        dataset: None: no batch norm is measured again and nothing is trained.
+        judged: images that tell the accuracy after each step; none without a data set.
+        measure: how sensitivity is measured, where the options ask for it.
+    """
+
+    sample: Tensor
+    preprocess: Preprocess
+    dataset: Dataset | None = None
+    judged: Images | None = None
+    measure: Measure | None = None
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Attributes:
+    model: the pruned network in eval mode.
+    surgery: what its Spec must keep.
+    plan: what stayed and what went, in channels of the network as it was.
+    steps: for the manifest and the screen: a row after each step, with MACs, parameters and accuracy.
+    rounds: for the manifest: budget, cost reached, curve of the choice, and training of each round.
+    refused: what could not be pruned, and why.
+    """
+
+    model: nn.Module
+    surgery: Surgery
+    plan: PrunePlan
+    steps: tuple[dict[str, Any], ...]
+    rounds: tuple[dict[str, Any], ...]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What one round has to reach: a budget, and counts and blocks that are decided by hand."""
+
+    budget: Budget | None
+    counts: dict[str, int] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+
+
+def plan_pruning(
+    model: nn.Module, task: PruneTask, options: PruneOptions, context: Context
+) -> tuple[Choice, Dependencies]:
+    """Return the choice for the whole budget at once, and what it was made from; nothing is pruned.
+
+    Raises:
+        As `prune_network`.
+    """
+    _check_options(task, options)
+    found = find_dependencies(model, task.sample)
+    whole = replace(options, steps=1)
+    return _choice(model, found, task, options, _targets(model, found, task, whole)[0], context), found
+
+
+def prune_network(
+    model: nn.Module,
+    task: PruneTask,
+    options: PruneOptions,
+    context: Context,
+    *,
+    given: PrunePlan | None = None,
+) -> Pruned:
+    """Return a pruned copy of `model`, recovered in each round; a `given` plan is applied in one round.
+
+    Raises:
+        UsageError: if options name what is not there, or the budget cannot be met.
+        DataError: if the options need images and there are none.
+        CheckpointError: if the network cannot be grouped or does not run after a step.
+    """
+    _check_options(task, options)
+    found = start = find_dependencies(model, task.sample)
+    targets = [_Target(None)] if given else _targets(model, found, task, options)
+    now, plan, surgery = model, PrunePlan(), Surgery()
+    steps = [_step("as it was", model, task)]
+    rounds = []
+    for index, target in enumerate(targets):
+        if index:
+            found = find_dependencies(now, task.sample)
+        choice = Choice(given) if given else _choice(now, found, task, options, target, context)
+        now, taken = apply_prune_plan(now, choice.plan, found, task.sample)
+        plan, surgery = joined(plan, choice.plan), merged(surgery, taken)
+        steps.append(_step("pruned", now, task))
+        row = {"budget": _told(target.budget), "cost": choice.cost, "note": choice.note, "curve": list(choice.curve)}
+        rounds.append(row)
+        now = _recovered(now, model, task, options, (index, len(targets)), steps, row, context)
+    return Pruned(now, surgery, plan, tuple(steps), tuple(rounds), start.refused)
+
+
+def _check_options(task: PruneTask, options: PruneOptions) -> None:
+    if not options.unit and not options.keep:
+        raise UsageError("nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes or --keep LAYER=0.5")
+    if options.steps < 1:
+        raise UsageError(f"steps is {options.steps}", hint="Give 1 or more")
+    wants = {
+        f"the importance {options.importance}": options.importance in NEED_DATA,
+        "sensitivity": options.sensitivity,
+        "recovery": options.recover is not None and options.recover.epochs > 0,
+    }
+    if task.dataset is None and any(wants.values()):
+        named = " and ".join(name for name, needed in wants.items() if needed)
+        raise DataError(f"{named} need images", hint="Add --data, or --importance l2 --epochs 0 to do without")
+
+
+def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: PruneOptions) -> list[_Target]:
+    """Return what each round has to reach: equal factors of the budget, and of the parts by hand."""
+    shapes = measure_shapes(model, found.groups, task.sample)
+    whole = budget_of(options.unit, options.amount, shapes) if options.unit else None
+    ratios, removed = ratios_by_hand(found, options.keep)
+    targets = []
+    for index in range(1, options.steps + 1):
+        part = index / options.steps
+        budget = replace(whole, limit=whole.whole * (whole.limit / whole.whole) ** part) if whole else None
+        counts = counts_by_hand(found.groups, {name: ratio**part for name, ratio in ratios.items()})
+        targets.append(_Target(budget, counts, removed if index == 1 else ()))
+    return targets
+
+
+def _choice(
+    model: nn.Module,
+    found: Dependencies,
+    task: PruneTask,
+    options: PruneOptions,
+    target: _Target,
+    context: Context,
+) -> Choice:
+    shapes = measure_shapes(model, found.groups, task.sample)
+    scores = measure_importance(found, options.importance, _weighed_on(task, options))
+    measured = task.measure(model, found) if options.sensitivity and task.measure is not None else None
+    guard = default_guard(model) if options.guard is None else options.guard
+    candidates = candidates_of(found, scores, guard=guard, spared=(*target.counts, *target.removed), measured=measured)
+    choice = choose(shapes, found.groups, candidates, target.budget, counts=target.counts, removed=target.removed)
+    if target.budget is not None and choice.cost is not None and choice.cost > target.budget.limit:
+        raise UsageError(
+            f"the budget {options.unit}={options.amount} cannot be met: {choice.note}",
+            hint=f"Ask for less, or guard less than {', '.join(guard) or 'nothing'} (--guard)",
+        )
+    if choice.note:
+        context.warn(choice.note)
+    return choice
+
+
+def _weighed_on(task: PruneTask, options: PruneOptions) -> list[tuple[Tensor, Tensor]]:
+    if task.dataset is None or options.importance not in NEED_DATA:
+        return []
+    return list(batches(evenly(task.dataset.train, options.images), task.preprocess, batch_size=64))
+
+
+def _recovered(
+    pruned: nn.Module,
+    teacher: nn.Module,
+    task: PruneTask,
+    options: PruneOptions,
+    turn: tuple[int, int],
+    steps: list[dict[str, Any]],
+    row: dict[str, Any],
+    context: Context,
+) -> nn.Module:
+    """Do what recovery there is data and leave for, and note each step."""
+    if task.dataset is None:
+        return pruned
+    refresh_batch_norms(pruned, task.dataset.train, task.preprocess, context)
+    steps.append(_step("batch norms measured again", pruned, task))
+    if options.recover is not None and options.recover.epochs > 0:
+        result = recover(pruned, teacher, task.dataset, task.preprocess, options.recover, context, turn=turn)
+        row["training"] = {"options": asdict(options.recover), "curve": list(result.curve)}
+        steps.append(_step("recovered", pruned, task))
+    return pruned
+
+
+def _step(name: str, model: nn.Module, task: PruneTask) -> dict[str, Any]:
+    """Return what a row of the table says of a network."""
+    shape = task.preprocess.input_shape
+    row: dict[str, Any] = {"step": name, "macs": count_macs(model, shape), "params": count_params(model)}
+    if task.judged is not None:
+        row["accuracy"] = accuracy(model, task.judged, task.preprocess)
+    return row
+
+
+def _told(budget: Budget | None) -> dict[str, Any] | None:
+    return None if budget is None else {"unit": budget.unit, "limit": budget.limit, "whole": budget.whole}
