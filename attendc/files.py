@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attendc.errors import OutputError
 
-__all__ = ["check_writable", "new_folder", "replace_file", "sha256"]
+__all__ = ["cache_folder", "check_writable", "new_folder", "replace_file", "sha256"]
 
 _HINTS = {
     errno.ENOSPC: "Free some space and run it again",
@@ -22,6 +22,14 @@ _HINTS = {
     errno.EEXIST: "A part of the path is a file; choose another place with -o",
     errno.ENOTDIR: "A part of the path is a file; choose another place with -o",
 }
+
+
+def cache_folder() -> Path:
+    """Return where measurements are kept: $ATTENDC_CACHE, else attendc/ in $XDG_CACHE_HOME, else in ~/.cache."""
+    own = os.environ.get("ATTENDC_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attendc"
 
 
 def sha256(path: Path) -> str:

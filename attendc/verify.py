@@ -28,7 +28,7 @@ from attendc.runtimes import Runner, onnx_runner, tflite_runner, torch_runner, t
 from attendc.types import Preprocess, QuantTable
 from attendc.witness import ReferenceRunner
 
-__all__ = ["Candidate", "Gates", "Pair", "Report", "check_gates", "default_images", "verify"]
+__all__ = ["WITNESS", "Candidate", "Gates", "Pair", "Report", "check_gates", "default_images", "is_int8", "verify"]
 
 FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
 WITNESS_MACS = 6_000_000_000
@@ -210,16 +210,17 @@ def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
         round(largest, 3),
         round(mean, 5),
         round(min(sqnr_db(x, y), 999.0), 2),
-        gated=_is_int8(a) == _is_int8(b),
+        gated=is_int8(a) == is_int8(b),
     )
 
 
 def _compared(a: str, b: str) -> bool:
     """Two of one family, or the float network with an int8 runner; its float32 files would only repeat that."""
-    return _is_int8(a) == _is_int8(b) or FLOAT in (a, b)
+    return is_int8(a) == is_int8(b) or FLOAT in (a, b)
 
 
-def _is_int8(name: str) -> bool:
+def is_int8(name: str) -> bool:
+    """Return whether a runner of that name computes in int8."""
     return name != FLOAT and not name.endswith("_float32")
 
 
@@ -304,7 +305,7 @@ def _accuracy_failures(reached: Mapping[str, float], images: int, gates: Gates) 
     failures = []
     for name, value in reached.items():
         drop = 100 * (reached[FLOAT] - value)
-        if _is_int8(name) and name != WITNESS and drop > gates.max_drop_points:
+        if is_int8(name) and name != WITNESS and drop > gates.max_drop_points:
             failures.append(
                 f"{name} reaches {value:.2%} of {images} images, float {reached[FLOAT]:.2%}: "
                 f"{drop:.2f} points lost, {gates.max_drop_points} allowed"

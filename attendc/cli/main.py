@@ -9,8 +9,10 @@ from collections.abc import Sequence
 import click
 
 from attendc import __version__
+from attendc.cli.analyze import analyze_command
 from attendc.cli.convert import convert_command
 from attendc.cli.inspect import inspect_command
+from attendc.cli.prune import prune_command
 from attendc.cli.quantize import quantize_command
 from attendc.cli.train import train_command
 from attendc.cli.verify import verify_command
@@ -35,7 +37,15 @@ def cli() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for _command in (quantize_command, train_command, convert_command, verify_command, inspect_command):
+for _command in (
+    quantize_command,
+    prune_command,
+    train_command,
+    convert_command,
+    verify_command,
+    inspect_command,
+    analyze_command,
+):
     cli.add_command(_command)
 
 

@@ -15,8 +15,10 @@ from attendc.cli.options import (
     common_options,
     gate_options,
     gates_of,
+    key_values,
     session,
 )
+from attendc.cli.step_table import print_steps
 from attendc.errors import UsageError
 
 __all__ = ["quantize_command"]
@@ -27,6 +29,12 @@ _PATH = click.Path(path_type=Path)
 @click.command("quantize")
 @click.argument("checkpoint", type=_PATH)
 @click.option("--int8", is_flag=True, help="Quantize to int8 (the only way so far, so it must be said).")
+@click.option(
+    "--prune",
+    multiple=True,
+    metavar="K=V",
+    help="Prune first: macs=0.5, params= or bytes=; also epochs=, steps=, importance=, sensitivity=true. Repeatable.",
+)
 @click.option("--qat", is_flag=True, help="Train the quantized network, taught by its float self.")
 @click.option("--epochs", type=click.IntRange(1), help="Of --qat.  [default: 2]")
 @click.option("--lr", type=float, help="Peak learning rate of --qat.  [default: 0.0005]")
@@ -53,6 +61,7 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
 
     \b
     attendc quantize examples/attendnext_nano.safetensors --int8
+    attendc quantize examples/attendnext_nano.safetensors --int8 --prune macs=0.5 --qat
     attendc quantize my.pt --int8 --qat --model package.module:factory --data images/ --mean 0.5 --std 0.25
     """  # noqa: D301 - \b is for click: keep these lines
     if not given.pop("int8"):
@@ -65,6 +74,7 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
             checkpoint_request(checkpoint, given),
             output,
             calib=_calib(given.pop("calib")),
+            prune=_prune_options(given.pop("prune")),
             qat=_qat_options(given),
             gates=gates_of(given),
             gate=not given.pop("no_gate"),
@@ -74,6 +84,8 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
         if console.as_json:
             console.json(manifest)
         else:
+            if "steps" in manifest:
+                print_steps(console, "pruning", manifest["steps"])
             print_artefacts(console, output, manifest)
 
 
@@ -83,6 +95,36 @@ def _calib(text: str) -> int | str:
     if not text.isdigit() or int(text) == 0:
         raise click.BadParameter(f"{text!r} is neither a number of images nor 'random'", param_hint="--calib")
     return int(text)
+
+
+def _prune_options(texts: tuple[str, ...]) -> Any:
+    """Return the options of pruning of `macs=0.5,epochs=1`; None without any."""
+    if not texts:
+        return None
+    from dataclasses import fields, replace
+
+    from attendc.compress.pruning.cost import COSTS
+    from attendc.compress.pruning.importance import IMPORTANCES
+    from attendc.compress.pruning.prune import PruneOptions
+    from attendc.compress.pruning.recover import RECOVER_OPTIONS
+
+    values = key_values(tuple(part for text in texts for part in text.split(",")))
+    budgets = {name: str(values.pop(name)) for name in COSTS if name in values}
+    if len(budgets) != 1:
+        raise UsageError(
+            f"--prune names {len(budgets)} budgets", hint=f"Give one of {', '.join(f'{n}=0.5' for n in COSTS)}"
+        )
+    unit, amount = budgets.popitem()
+    loop = {k: values.pop(k) for k in ("epochs", "lr", "batch_size") if k in values}
+    known = {f.name: f.default for f in fields(PruneOptions) if f.name in ("importance", "steps", "sensitivity")}
+    for name, value in {**values, **loop}.items():
+        default = known.get(name, getattr(RECOVER_OPTIONS, name, None) if name in loop else None)
+        if default is None or not isinstance(value, type(default)):
+            allowed = ", ".join((*COSTS, *known, "epochs", "lr", "batch_size"))
+            raise UsageError(f"--prune {name}={value}: no such option or value", hint=f"It takes {allowed}")
+    if values.get("importance", "l1") not in IMPORTANCES:
+        raise UsageError(f"no importance {values['importance']!r}", hint=f"Choose from {', '.join(IMPORTANCES)}")
+    return PruneOptions(unit, amount, recover=replace(RECOVER_OPTIONS, **loop), **values)
 
 
 def _qat_options(given: dict[str, Any]) -> Any:

@@ -88,14 +88,19 @@ def weight_params(weight: Tensor, bias: Tensor, input_scale: float) -> QuantPara
     return QuantParams(tuple(scale.tolist()), zeros, -WEIGHT_QMAX, WEIGHT_QMAX, 0)
 
 
-def apply_plan(graph: fx.GraphModule, plan: QuantPlan) -> fx.GraphModule:
-    """Return the quantized graph: a copy with one quantize and dequantize behind every tensor and every weight."""
+def apply_plan(graph: fx.GraphModule, plan: QuantPlan, *, partial: bool = False) -> fx.GraphModule:
+    """Return the quantized graph: a copy with one quantize and dequantize behind every tensor and every weight.
+
+    With `partial`, what the plan does not name stays float; of a layer that it names it must name the input too.
+    """
     gm = copy.deepcopy(graph)
     tensors, layers = quantized_nodes(gm.graph), weighted_layers(gm.graph)
     for node in layers:
-        _quantize_layer(gm, node, plan)
+        if not partial or node.name in plan.weights:
+            _quantize_layer(gm, node, plan)
     for node in tensors:
-        _quantize_tensor(gm, node, plan.activations[node.name])
+        if not partial or node.name in plan.activations:
+            _quantize_tensor(gm, node, plan.activations[node.name])
     for parameter in gm.parameters():
         parameter.requires_grad_(False)
     return tidy(gm)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from attendc import __version__
+from attendc.checkpoint import save_checkpoint
 from attendc.compress.capture import capture, probe
 from attendc.compress.passes import INT8_PASSES, run_passes
 from attendc.compress.plan import QuantPlan, apply_plan
+from attendc.compress.pruning.plan import plan_to_json
+from attendc.compress.pruning.prune import PruneOptions
 from attendc.compress.ptq import Ranges, calibrate
 from attendc.compress.qat import train_quantized
 from attendc.compress.tensors import check_supported, unsupported
@@ -34,15 +38,17 @@ from attendc.jobs.artefacts import (
     write_artefacts,
 )
 from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
-from attendc.manifest import versions, write_manifest
+from attendc.jobs.prune import prune_opened, pruned_spec
+from attendc.manifest import file_entry, versions, write_manifest
 from attendc.metrics import count_macs, count_params
 from attendc.train import Task, TrainOptions, hold_out
 from attendc.types import Spec, Stamp
-from attendc.verify import Candidate, Gates, Report, check_gates, default_images, verify
+from attendc.verify import WITNESS, Candidate, Gates, Report, check_gates, default_images, is_int8, verify
 
 __all__ = ["QAT_OPTIONS", "QuantizeRequest", "quantize"]
 
 RANDOM = "random"
+PRUNED = "model.pruned.safetensors"
 QAT_OPTIONS = TrainOptions(epochs=2, lr=5e-4, weight_decay=0.0, warmup=0.1, label_smoothing=0.0, shift=1, distill=0.9)
 """Short and gentle: the network is trained already, and its float self tells it what to say."""
 
@@ -56,6 +62,7 @@ class QuantizeRequest:
         output: the folder to make.
         calib: number of calibration images, or `random` to do without data.
         ranges: how PTQ chooses ranges: `minmax`, `percentile`, `mse`.
+        prune: what to prune first, and how to recover; None: nothing.
         qat: options of quantization-aware training; None: PTQ only.
         formats: of the artefacts.
         dtypes: of the artefacts.
@@ -71,6 +78,7 @@ class QuantizeRequest:
     output: Path
     calib: int | str = 256
     ranges: Ranges = "mse"
+    prune: PruneOptions | None = None
     qat: TrainOptions | None = None
     formats: Sequence[str] = ("tflite", "onnx", "torchscript")
     dtypes: Sequence[str] = ("int8", "float32")
@@ -89,18 +97,21 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
         AttendcError: of the kind that fits; then no folder is left behind.
     """
     random = request.calib == RANDOM
-    if random and request.qat is not None:
-        raise UsageError("--qat needs images", hint="Leave out --calib random, or leave out --qat")
+    if random and (request.qat is not None or request.prune is not None):
+        named = "--qat" if request.qat is not None else "--prune"
+        raise UsageError(f"{named} needs images", hint=f"Leave out --calib random, or leave out {named}")
     with new_folder(request.output, force=request.force) as folder:
         torch.manual_seed(context.seed)
         opened = open_checkpoint(request.checkpoint)
         for note in opened.weights.notes:
             context.warn(note)
         dataset = None if random else open_dataset(opened.spec, seed=context.seed)
+        teacher = opened.model
+        opened, table, pruning = _pruned(folder, request, opened, dataset, context)
         floating = capture(opened.model, opened.spec.preprocess)
         if dataset is not None:
             check_outputs(floating, opened.spec, dataset)
-        graph, steps = _quantized(request, opened, floating, dataset, context)
+        graph, steps = _quantized(request, opened, teacher, floating, dataset, context)
         sources = _save_graphs(folder, request, opened, floating, graph, dataset)
         made = write_artefacts(
             folder,
@@ -111,12 +122,11 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
             allow_float=request.allow_float,
             context=context,
         )
-        images = _images(request, opened, dataset)
         report = verify(
             made,
             network=opened.model,
             graph=sources.quantized,
-            images=images,
+            images=_images(request, opened, dataset),
             preprocess=opened.spec.preprocess,
             gates=request.gates,
             context=context,
@@ -127,13 +137,37 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
         for text in (*report.failures, *report.accuracy_failures):
             context.warn(f"gate failed and was overridden: {text}")
         manifest = _manifest(request, opened, floating, steps, made, report, folder, context)
+        if pruning:
+            manifest["pruning"] = pruning
+            manifest["steps"] = [*table, *_accuracy_steps(report, table[-1])]
         write_manifest(folder, manifest)
     return manifest
+
+
+def _pruned(
+    folder: Path, request: QuantizeRequest, opened: Opened, dataset: Dataset | None, context: Context
+) -> tuple[Opened, list[dict[str, Any]], dict[str, Any]]:
+    """Return the network after pruning, the table of steps, and what the manifest says; all as it was without it."""
+    if request.prune is None or dataset is None:
+        return opened, [], {}
+    pruned = prune_opened(opened, dataset, _images(request, opened, dataset), request.prune, context)
+    spec = pruned_spec(opened.spec, request.prune, pruned, context)
+    save_checkpoint(folder / PRUNED, pruned.model, spec)
+    told = {"plan": json.loads(plan_to_json(pruned.plan)), "rounds": list(pruned.rounds), "refused": pruned.refused}
+    told["checkpoint"] = {PRUNED: file_entry(folder / PRUNED)}
+    return dataclasses.replace(opened, model=pruned.model, spec=spec), list(pruned.steps), told
+
+
+def _accuracy_steps(report: Report, last: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows that follow those of pruning: the quantized graph, and each int8 artefact."""
+    names = [name for name in report.accuracy if is_int8(name) and name != WITNESS]
+    return [{**last, "step": f"int8 {name}", "accuracy": report.accuracy[name]} for name in names]
 
 
 def _quantized(
     request: QuantizeRequest,
     opened: Opened,
+    teacher: nn.Module,
     floating: fx.GraphModule,
     dataset: Dataset | None,
     context: Context,
@@ -152,7 +186,7 @@ def _quantized(
     ]
     if request.qat is None or dataset is None:
         return apply_plan(corrected, plan), steps
-    trained, plan, step = _train(request.qat, ready, plan, opened, dataset, context)
+    trained, plan, step = _train(request.qat, ready, plan, opened, teacher, dataset, context)
     return apply_plan(trained, plan), [*steps, step]
 
 
@@ -161,14 +195,15 @@ def _train(
     graph: fx.GraphModule,
     plan: QuantPlan,
     opened: Opened,
+    teacher: nn.Module,
     dataset: Dataset,
     context: Context,
 ) -> tuple[fx.GraphModule, QuantPlan, dict[str, Any]]:
-    """Train the quantized network, taught by the float one."""
+    """Train the quantized network, taught by the float one as it was before any pruning."""
     chosen, chooser = hold_out(dataset.train, 0.05, seed=context.seed)
-    task = Task(chosen, chooser, opened.spec.preprocess, opened.model.to(context.device))
+    task = Task(chosen, chooser, opened.spec.preprocess, teacher.to(context.device))
     trained, plan, result = train_quantized(graph, plan, task, options, context)
-    opened.model.cpu()
+    teacher.cpu()
     step = {"step": "qat", "options": dataclasses.asdict(options), "curve": list(result.curve)}
     return trained, plan, step
 

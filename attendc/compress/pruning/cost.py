@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attendc.compress.pruning.shapes import LayerShape, Shapes
+from attendc.compress.pruning.shapes import Shapes
 
-__all__ = ["COSTS", "TILE", "Cost", "int8_bytes", "macs", "params", "tile_macs"]
+__all__ = ["COSTS", "TILE", "Cost", "int8_bytes", "macs", "params"]
 
 Cost = Callable[[Shapes], float]
 
@@ -17,11 +17,6 @@ TILE = 16
 def macs(shapes: Shapes) -> float:
     """Return multiply-accumulates of one inference, of convolutions and linear layers."""
     return sum(s.weights * s.positions for s in shapes.values() if s.kind in ("conv", "linear"))
-
-
-def tile_macs(shapes: Shapes) -> float:
-    """Return the same with the outputs of each group rounded up to whole tiles: what ARM works through."""
-    return sum(_padded(s) * s.positions for s in shapes.values() if s.kind in ("conv", "linear"))
 
 
 def params(shapes: Shapes) -> float:
@@ -46,14 +41,3 @@ BYTES_FILE = 4000
 
 COSTS: dict[str, Cost] = {"macs": macs, "params": params, "bytes": int8_bytes}
 """What a budget can be given in."""
-
-
-def _padded(shape: LayerShape) -> int:
-    """Return the weights of a layer whose groups have whole tiles of outputs; depthwise kernels tile the channels."""
-    if shape.groups == shape.outputs > 1:
-        return _up(shape.outputs) * shape.kernel
-    return _up(shape.outputs // shape.groups) * shape.inputs * shape.kernel
-
-
-def _up(count: int) -> int:
-    return -(-count // TILE) * TILE

@@ -4,9 +4,8 @@ Rules:
 1. Every column of a group keeps as many channels as the others, the most important ones of each column.
 2. A step takes the channels of a column down to the next whole tile (`cost.TILE`), since ARM works through whole tiles;
    columns that are narrower than that, and the last step before the budget, go down by half tiles, quarters, ones.
-3. Half of what a step is worth is the part of the budget's cost that it saves, half the part of the tiles.
-4. A residual block is a step too. It loses what its least important inner group loses down to a channel a column.
-5. Guarded layers stay as they are, and of each group at least `least` of the channels stay.
+3. A residual block is a step too. It loses what its least important inner group loses down to a channel a column.
+4. Guarded layers stay as they are, and of each group at least `least` of the channels stay.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from attendc.compress.pruning.budget import Budget
-from attendc.compress.pruning.cost import TILE, Cost, tile_macs
+from attendc.compress.pruning.cost import TILE, Cost
 from attendc.compress.pruning.groups import Block, ChannelGroup, inner_groups
 from attendc.compress.pruning.plan import PrunePlan
 from attendc.compress.pruning.shapes import Shapes, shrunk
@@ -119,24 +118,22 @@ class _Search:
 
     def __init__(self, shapes: Shapes, everything: Sequence[ChannelGroup], candidates: Candidates, cost: Cost) -> None:
         self.shapes, self.everything, self.candidates, self._cost = shapes, everything, candidates, cost
-        self.whole, self.whole_tiles = cost(shapes), tile_macs(shapes)
+        self.whole = cost(shapes)
 
     def cost(self, state: _State) -> float:
         return self._cost(self._shrunk(state))
 
     def best(self, state: _State, *, floor: float) -> _Move | None:
         """Return the move that loses least per cost saved among those that do not end below `floor`."""
-        now = self._shrunk(state)
-        cost, tiles = self._cost(now), tile_macs(now)
+        cost = self.cost(state)
         best: tuple[float, _Move] | None = None
         for options in self._moves(state):
             for move in options:  # ever finer: the first that does not end too low
                 after = self._shrunk(move.state)
-                saved, value = cost - self._cost(after), 0.0
+                saved = cost - self._cost(after)
                 if saved <= 0 or cost - saved < floor:
                     continue
-                value = 0.5 * saved / self.whole + 0.5 * (tiles - tile_macs(after)) / self.whole_tiles
-                ratio = move.lost / value
+                ratio = move.lost / saved
                 if best is None or ratio < best[0]:
                     best = (ratio, move)
                 break
@@ -201,7 +198,7 @@ def lost_by_count(group: ChannelGroup, scores: Tensor) -> list[float]:
 
 
 def block_loss_by_groups(groups: Sequence[ChannelGroup], lost: Mapping[str, Sequence[float]], block: str) -> float:
-    """Return what a block is guessed to lose by rule 4; nothing is known of a block without groups of its own."""
+    """Return what a block is guessed to lose by rule 3; nothing is known of a block without groups of its own."""
     return min((lost[g.name][-2] for g in inner_groups(groups, block)), default=float("inf"))
 
 

@@ -17,13 +17,13 @@ from attendc.compress.pruning.planner import Choice, choose
 from attendc.compress.pruning.recover import recover, refresh_batch_norms
 from attendc.compress.pruning.select import Rows, candidates_of, counts_by_hand, default_guard, ratios_by_hand
 from attendc.compress.pruning.shapes import measure_shapes
+from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset, Images, evenly
 from attendc.data.preprocess import batches
 from attendc.errors import DataError, UsageError
-from attendc.metrics import count_macs, count_params
 from attendc.models.surgery import merged
-from attendc.train import TrainOptions, accuracy
+from attendc.train import TrainOptions
 from attendc.types import Preprocess, Surgery
 
 __all__ = ["Measure", "PruneOptions", "PruneTask", "Pruned", "plan_pruning", "prune_network"]
@@ -139,7 +139,7 @@ def prune_network(
     found = start = find_dependencies(model, task.sample)
     targets = [_Target(None)] if given else _targets(model, found, task, options)
     now, plan, surgery = model, PrunePlan(), Surgery()
-    steps = [_step("as it was", model, task)]
+    steps = [step_row("as it was", model, task.preprocess, task.judged)]
     rounds = []
     for index, target in enumerate(targets):
         if index:
@@ -147,7 +147,7 @@ def prune_network(
         choice = Choice(given) if given else _choice(now, found, task, options, target, context)
         now, taken = apply_prune_plan(now, choice.plan, found, task.sample)
         plan, surgery = joined(plan, choice.plan), merged(surgery, taken)
-        steps.append(_step("pruned", now, task))
+        steps.append(step_row("pruned", now, task.preprocess, task.judged))
         row = {"budget": _told(target.budget), "cost": choice.cost, "note": choice.note, "curve": list(choice.curve)}
         rounds.append(row)
         now = _recovered(now, model, task, options, (index, len(targets)), steps, row, context)
@@ -227,21 +227,12 @@ def _recovered(
     if task.dataset is None:
         return pruned
     refresh_batch_norms(pruned, task.dataset.train, task.preprocess, context)
-    steps.append(_step("batch norms measured again", pruned, task))
+    steps.append(step_row("batch norms measured again", pruned, task.preprocess, task.judged))
     if options.recover is not None and options.recover.epochs > 0:
         result = recover(pruned, teacher, task.dataset, task.preprocess, options.recover, context, turn=turn)
         row["training"] = {"options": asdict(options.recover), "curve": list(result.curve)}
-        steps.append(_step("recovered", pruned, task))
+        steps.append(step_row("recovered", pruned, task.preprocess, task.judged))
     return pruned
-
-
-def _step(name: str, model: nn.Module, task: PruneTask) -> dict[str, Any]:
-    """Return what a row of the table says of a network."""
-    shape = task.preprocess.input_shape
-    row: dict[str, Any] = {"step": name, "macs": count_macs(model, shape), "params": count_params(model)}
-    if task.judged is not None:
-        row["accuracy"] = accuracy(model, task.judged, task.preprocess)
-    return row
 
 
 def _told(budget: Budget | None) -> dict[str, Any] | None:

@@ -1,0 +1,165 @@
+"""`attendc prune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attendc.cli.options import checkpoint_options, checkpoint_request, common_options, options, session
+from attendc.cli.step_table import print_plan, print_steps
+from attendc.errors import UsageError
+
+if TYPE_CHECKING:
+    from attendc.compress.masks import MaskKind
+    from attendc.compress.pruning.prune import PruneOptions
+    from attendc.train import TrainOptions
+
+__all__ = ["prune_command"]
+
+_PATH = click.Path(path_type=Path)
+_BUDGETS = ("macs", "params", "bytes")
+
+_choice_options = options(
+    click.option("--macs", metavar="PART|N", help="Budget: 0.5 of the multiply-accumulates, or 6M of them."),
+    click.option("--params", metavar="PART|N", help="Budget: 0.25 of the parameters, or 50k of them."),
+    click.option("--bytes", metavar="PART|N", help="Budget: bytes of the int8 TFLite file, as estimated: 100k."),
+    click.option("--keep", multiple=True, metavar="LAYER=PART", help="By hand; a block's 0 removes it. Repeatable."),
+    click.option(
+        "--importance",
+        default="taylor",
+        show_default=True,
+        type=click.Choice(["l1", "l2", "taylor", "bn", "activation"]),
+        help="How channels are weighed.",
+    ),
+    click.option("--sensitivity", is_flag=True, help="Choose by the loss measured part by part (attendc analyze)."),
+    click.option(
+        "--guard", multiple=True, metavar="NAME", help="Layer or module that stays.  [default: stem, stage 1]"
+    ),
+    click.option("--no-guard", is_flag=True, help="Let everything be pruned."),
+    click.option("--steps", default=1, show_default=True, type=click.IntRange(1), help="Rounds to the budget."),
+)
+_recovery_options = options(
+    click.option("--epochs", type=click.IntRange(0), help="Of recovery, in all rounds together.  [default: 2]"),
+    click.option("--lr", type=float, help="Peak learning rate of recovery.  [default: 0.004]"),
+    click.option("--batch-size", type=click.IntRange(1), help="Of recovery.  [default: 64]"),
+    click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Of recovery."),
+)
+_mask_options = options(
+    click.option(
+        "--unstructured",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="PART",
+        help="Zero the smallest weights instead; files and times stay as they are.",
+    ),
+    click.option("--two-four", is_flag=True, help="Zero two of every four weights instead; the same holds."),
+)
+
+
+@click.command("prune")
+@click.argument("checkpoint", type=_PATH)
+@_choice_options
+@_recovery_options
+@_mask_options
+@click.option("--plan", type=_PATH, help="Apply this plan instead of choosing.")
+@click.option("--plan-only", is_flag=True, help="Show what would go and write the plan to -o; prune nothing.")
+@checkpoint_options
+@click.option("--force", is_flag=True, help="Replace existing outputs.")
+@click.option("-o", "--output", type=_PATH, help="The .safetensors to write.  [default: <name>-pruned.safetensors]")
+@common_options
+def prune_command(checkpoint: Path, **given: Any) -> None:
+    """Take channels and blocks out of CHECKPOINT until it meets a budget, and train what is left.
+
+    \b
+    attendc prune examples/attendnext_nano.safetensors --macs 0.5 -o pruned.safetensors
+    attendc prune examples/attendnext_nano.safetensors --bytes 100k --plan-only -o plan.json
+    attendc prune examples/attendnext_nano.safetensors --plan plan.json -o pruned.safetensors
+    """  # noqa: D301 - \b is for click: keep these lines
+    masks = _masks(given)
+    with session(given, device=given.pop("device")) as (console, context):
+        source = checkpoint_request(checkpoint, given)
+        output = given.pop("output") or (None if given["plan_only"] else _beside(checkpoint))
+        recover = _recover_options(given)
+        if masks is not None:
+            from attendc.jobs.mask import MaskRequest, mask_checkpoint
+
+            _check_masks(given)
+            manifest = mask_checkpoint(
+                MaskRequest(source, output or _beside(checkpoint), *masks, recover, given["force"]), context
+            )
+        else:
+            from attendc.jobs.prune import PruneRequest, prune_checkpoint
+
+            options_ = _prune_options(given, recover)
+            manifest = prune_checkpoint(PruneRequest(source, output, options_, **given), context)
+        if console.as_json:
+            console.json(manifest)
+        elif given["plan_only"]:
+            print_plan(console, manifest)
+        else:
+            print_steps(console, str(output), manifest["steps"])
+
+
+def _beside(checkpoint: Path) -> Path:
+    return Path(f"{checkpoint.stem}-pruned.safetensors")
+
+
+def _recover_options(given: dict[str, Any]) -> TrainOptions:
+    from dataclasses import replace
+
+    from attendc.compress.pruning.recover import RECOVER_OPTIONS
+
+    return replace(RECOVER_OPTIONS, **{k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None})
+
+
+def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions:
+    """Take what says how to prune out of `given`."""
+    from attendc.compress.pruning.prune import PruneOptions
+
+    budgets = {name: given.pop(name) for name in _BUDGETS}
+    asked = {name: text for name, text in budgets.items() if text is not None}
+    keep, guard, no_guard = given.pop("keep"), given.pop("guard"), given.pop("no_guard")
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(f'--{n}' for n in asked)} are two budgets", hint="Give one of them")
+    if given["plan"] is not None and (asked or keep):
+        raise UsageError("--plan says what goes already", hint="Leave out the budget and --keep, or --plan")
+    unit, amount = next(iter(asked.items()), ("", ""))
+    return PruneOptions(
+        unit,
+        amount,
+        given.pop("importance"),
+        keep=_parts(keep),
+        guard=() if no_guard else tuple(guard) or None,
+        steps=given.pop("steps"),
+        sensitivity=given.pop("sensitivity"),
+        recover=recover,
+    )
+
+
+def _parts(texts: tuple[str, ...]) -> dict[str, float]:
+    parts: dict[str, float] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        try:
+            parts[name] = float(value)
+        except ValueError as e:
+            raise click.BadParameter(f"{text!r} is not LAYER=PART", param_hint="--keep") from e
+        if not separator or not name:
+            raise click.BadParameter(f"{text!r} is not LAYER=PART", param_hint="--keep")
+    return parts
+
+
+def _masks(given: dict[str, Any]) -> tuple[MaskKind, float] | None:
+    """Return (kind, part) of the masks that are asked for."""
+    part, two_four = given.pop("unstructured"), given.pop("two_four")
+    if part is not None and two_four:
+        raise UsageError("--unstructured and --two-four are two kinds of masks", hint="Give one of them")
+    return ("2:4", 0.5) if two_four else ("unstructured", part) if part is not None else None
+
+
+def _check_masks(given: dict[str, Any]) -> None:
+    also = [n for n in (*_BUDGETS, "keep", "plan", "plan_only", "sensitivity") if given[n]]
+    if also:
+        named = ", ".join(f"--{n.replace('_', '-')}" for n in also)
+        raise UsageError(f"masks do not go with {named}", hint="Prune channels first, then mask the pruned checkpoint")

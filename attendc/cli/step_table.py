@@ -1,0 +1,40 @@
+"""The tables of pruning: what each step did to cost and accuracy, and what a plan would take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attendc.cli.console import Console
+
+__all__ = ["print_plan", "print_steps"]
+
+
+def print_steps(console: Console, title: str, steps: Sequence[dict[str, Any]]) -> None:
+    """Print MACs, parameters and accuracy after each step, and parts of what they were at first."""
+    first = steps[0]
+    rows = [
+        (
+            row["step"],
+            f"{row['macs']:,}",
+            f"{row['macs'] / first['macs']:.3f}",
+            f"{row['params']:,}",
+            f"{row['params'] / first['params']:.3f}",
+            f"{row['accuracy']:.2%}" if "accuracy" in row else "-",
+        )
+        for row in steps
+    ]
+    console.table(title, ("step", "MACs", "part", "parameters", "part", "accuracy"), rows)
+
+
+def print_plan(console: Console, found: dict[str, Any]) -> None:
+    """Print what of each layer would stay, which blocks would go, and what cannot be pruned."""
+    layers = found["plan"]["layers"]
+    rows = [(name, f"{len(row['keep'])} of {row['of']}") for name, row in layers.items()]
+    rows += [(name, "removed") for name in found["plan"]["blocks_removed"]]
+    title = found["written"] or "the plan (add -o plan.json to keep it)"
+    console.table(title, ("layer or block", "channels that stay"), rows)
+    for name, reason in found["refused"].items():
+        console.result(f"not pruned: {name}: {reason}")
+    if found["note"]:
+        console.result(found["note"])

@@ -1,0 +1,105 @@
+"""The job of `attendc prune --unstructured` and `--two-four`: weights become zeros, one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attendc import __version__
+from attendc.checkpoint import save_checkpoint
+from attendc.compress.capture import probe
+from attendc.compress.masks import MaskKind, frozen_zeros, mask_weights
+from attendc.compress.pruning.recover import HELD_OUT, refresh_batch_norms
+from attendc.compress.step_row import step_row
+from attendc.context import Context
+from attendc.data.images import Dataset
+from attendc.errors import DataError
+from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
+from attendc.jobs.outputs import checkpoint_outputs, write_json
+from attendc.manifest import file_entry, versions
+from attendc.train import Task, TrainOptions, hold_out, train
+
+__all__ = ["MaskRequest", "mask_checkpoint"]
+
+NOTE = "zeros are numbers like others to the runtimes here: files and times stay as they are (benchmarks/zeros.py)"
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """What to mask and how.
+
+    Attributes:
+        checkpoint: the checkpoint, and what its Spec does not say.
+        output: the .safetensors to write; its manifest goes beside it.
+        kind: `unstructured` or `2:4`.
+        ratio: part of the weights that become zero.
+        recover: options of training with the zeros held; no epochs: none.
+        force: replace existing outputs.
+    """
+
+    checkpoint: CheckpointRequest
+    output: Path
+    kind: MaskKind
+    ratio: float
+    recover: TrainOptions
+    force: bool = False
+
+
+def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:
+    """Mask, recover, write checkpoint and manifest, and return the manifest.
+
+    Raises:
+        AttendcError: of the kind that fits; nothing is written then.
+    """
+    outputs = checkpoint_outputs(request.output, ("manifest",), force=request.force)
+    torch.manual_seed(context.seed)
+    opened = open_checkpoint(request.checkpoint)
+    dataset = open_dataset(opened.spec, seed=context.seed) if opened.spec.data else None
+    if dataset is None and request.recover.epochs:
+        raise DataError("recovery needs images", hint="Add --data, or --epochs 0 to do without")
+    masked, zeros = mask_weights(opened.model, request.kind, request.ratio, probe(opened.spec.preprocess))
+    preprocess, judged = opened.spec.preprocess, dataset.test if dataset is not None else None
+    steps = [step_row(name, m, preprocess, judged) for name, m in (("as it was", opened.model), ("masked", masked))]
+    if dataset is not None:
+        _recover(masked, opened, dataset, request.recover, context)
+        steps.append(step_row("recovered", masked, preprocess, judged))
+    context.warn(NOTE)
+    save_checkpoint(
+        request.output,
+        masked,
+        opened.spec.after(step="mask", kind=request.kind, ratio=request.ratio, results=steps, seed=context.seed),
+    )
+    manifest = {
+        "attendc": __version__,
+        "command": "prune",
+        "inputs": {"checkpoint": str(request.checkpoint.path), "sha256": opened.weights.sha256},
+        "options": dataclasses.asdict(request),
+        "seed": context.seed,
+        "versions": versions(),
+        "zeros": zeros,
+        "steps": steps,
+        "warnings": list(context.warnings),
+        "outputs": {request.output.name: file_entry(request.output)},
+    }
+    write_json(outputs["manifest"], manifest)
+    return manifest
+
+
+def _recover(masked: nn.Module, opened: Opened, dataset: Dataset, options: TrainOptions, context: Context) -> None:
+    """Measure the batch norms again, and train with the zeros held, taught by the network as it was."""
+    preprocess = opened.spec.preprocess
+    refresh_batch_norms(masked, dataset.train, preprocess, context)
+    if options.epochs == 0:
+        return
+    hold = frozen_zeros(masked)
+    chosen, chooser = hold_out(dataset.train, HELD_OUT, seed=context.seed)
+    result = train(masked, Task(chosen, chooser, preprocess, opened.model, hold), options, context)
+    masked.load_state_dict(result.best)
+    masked.cpu().eval()
+    opened.model.cpu()
+    hold(masked, 0, 0)
