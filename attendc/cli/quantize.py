@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,9 +22,38 @@ from attendc.cli.options import (
 from attendc.cli.step_table import print_steps
 from attendc.errors import UsageError
 
+if TYPE_CHECKING:
+    from attendc.compress.pruning.prune import PruneOptions
+
 __all__ = ["quantize_command"]
 
 _PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """Values that an option may have: of a kind, and within a list or from a number on."""
+
+    kind: type | tuple[type, ...]
+    told: str
+    names: tuple[str, ...] = ()
+    least: float | None = None
+
+    def __contains__(self, value: Any) -> bool:
+        if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
+            return False
+        return (not self.names or value in self.names) and (self.least is None or value >= self.least)
+
+
+_IMPORTANCES = ("l1", "l2", "taylor", "bn", "activation")
+_PRUNE_VALUES = {
+    "importance": _Allowed(str, "|".join(_IMPORTANCES), names=_IMPORTANCES),
+    "steps": _Allowed(int, "N", least=1),
+    "sensitivity": _Allowed(bool, "true"),
+    "epochs": _Allowed(int, "N", least=0),
+    "lr": _Allowed((int, float), "RATE", least=0),
+    "batch_size": _Allowed(int, "N", least=1),
+}
 
 
 @click.command("quantize")
@@ -97,34 +127,29 @@ def _calib(text: str) -> int | str:
     return int(text)
 
 
-def _prune_options(texts: tuple[str, ...]) -> Any:
+def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
     """Return the options of pruning of `macs=0.5,epochs=1`; None without any."""
     if not texts:
         return None
-    from dataclasses import fields, replace
+    from dataclasses import replace
 
-    from attendc.compress.pruning.cost import COSTS
-    from attendc.compress.pruning.importance import IMPORTANCES
     from attendc.compress.pruning.prune import PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS
 
     values = key_values(tuple(part for text in texts for part in text.split(",")))
-    budgets = {name: str(values.pop(name)) for name in COSTS if name in values}
+    budgets = [name for name in ("macs", "params", "bytes") if name in values]
     if len(budgets) != 1:
         raise UsageError(
-            f"--prune names {len(budgets)} budgets", hint=f"Give one of {', '.join(f'{n}=0.5' for n in COSTS)}"
+            f"--prune names {' and '.join(budgets) or 'no'} budget", hint="Give one of macs=0.5, params=0.5, bytes=100k"
         )
-    unit, amount = budgets.popitem()
-    loop = {k: values.pop(k) for k in ("epochs", "lr", "batch_size") if k in values}
-    known = {f.name: f.default for f in fields(PruneOptions) if f.name in ("importance", "steps", "sensitivity")}
-    for name, value in {**values, **loop}.items():
-        default = known.get(name, getattr(RECOVER_OPTIONS, name, None) if name in loop else None)
-        if default is None or not isinstance(value, type(default)):
-            allowed = ", ".join((*COSTS, *known, "epochs", "lr", "batch_size"))
-            raise UsageError(f"--prune {name}={value}: no such option or value", hint=f"It takes {allowed}")
-    if values.get("importance", "l1") not in IMPORTANCES:
-        raise UsageError(f"no importance {values['importance']!r}", hint=f"Choose from {', '.join(IMPORTANCES)}")
-    return PruneOptions(unit, amount, recover=replace(RECOVER_OPTIONS, **loop), **values)
+    amount = str(values.pop(budgets[0]))
+    for name, value in values.items():
+        if name not in _PRUNE_VALUES or value not in _PRUNE_VALUES[name]:
+            allowed = "; ".join(f"{n}={v.told}" for n, v in _PRUNE_VALUES.items())
+            raise UsageError(f"--prune {name}={value} is not possible", hint=f"Beside a budget it takes {allowed}")
+    chosen: dict[str, Any] = {k: values.pop(k) for k in ("importance", "steps", "sensitivity") if k in values}
+    loop: dict[str, Any] = values
+    return PruneOptions(budgets[0], amount, recover=replace(RECOVER_OPTIONS, **loop), **chosen)
 
 
 def _qat_options(given: dict[str, Any]) -> Any:
