@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ torch.set_num_threads(1)
 
 # A shell starts a job in the background with SIGINT ignored, and so would be the tests of Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep measurements, of this process and of those it starts, out of the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTENDC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

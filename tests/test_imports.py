@@ -25,6 +25,7 @@ LAYERS = {
     "exported": 1,
     "files": 2,
     "qdq": 2,
+    "pictures": 3,
     "models": 3,
     "data": 3,
     "checkpoint": 4,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 
 from attendc import __version__
 from attendc.compress.capture import capture, probe
@@ -22,7 +21,7 @@ from attendc.compress.plan import apply_plan
 from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
 from attendc.compress.pruning.importance import NEED_DATA, Importance, measure_importance
 from attendc.compress.pruning.sensitivity import KEEP_RATIOS, Probe, Sensitivity, judge, measure_pruning
-from attendc.compress.ptq import calibrate
+from attendc.compress.ptq import Ranges, calibrate
 from attendc.compress.tensors import unsupported
 from attendc.context import Context
 from attendc.data.images import Dataset, Images, evenly, images_from_array
@@ -41,7 +40,7 @@ SEEN = 512
 JUDGED = 1000
 """Training images that accuracy and loss are measured on; test images never choose anything."""
 CALIBRATION = 256
-RANGES = "mse"
+RANGES: Ranges = "mse"
 _AT_ONCE = 50
 
 
@@ -111,10 +110,11 @@ def analyze(request: AnalyzeRequest, context: Context) -> dict[str, Any]:
     for note in opened.weights.notes:
         context.warn(note)
     dataset = open_dataset(opened.spec, seed=context.seed)
+    ready = _ready(opened, dataset, context)
     found = find_dependencies(opened.model, probe(opened.spec.preprocess))
-    how = {"keep_ratios": tuple(request.keep_ratios), "cached": request.cached}
-    floating = _pruning(opened, found, dataset, request.importance, context, **how)
-    int8 = _int8(opened, found, dataset, context, cached=request.cached)
+    ratios, cached = request.keep_ratios, request.cached
+    floating = _pruning(opened, found, dataset, request.importance, context, keep_ratios=ratios, cached=cached)
+    int8 = _int8(opened, ready, found, dataset, context, cached=cached)
     result = _result(request, opened, dataset, found, (floating, int8), context)
     draw_sensitivity(request.output, _picture(request, result))
     return result
@@ -142,26 +142,29 @@ def _pruning(
     return _from_cache("sensitivity to pruning", key, measure, context) if cached else measure()
 
 
-def _int8(opened: Opened, found: Dependencies, dataset: Dataset, context: Context, *, cached: bool) -> Measured:
+def _ready(opened: Opened, dataset: Dataset, context: Context) -> fx.GraphModule:
+    """Return the float graph, ready for int8; say which operators stay float whatever is measured."""
+    floating = capture(opened.model, opened.spec.preprocess)
+    check_outputs(floating, opened.spec, dataset)
+    ready = run_passes(floating, INT8_PASSES)
+    for one in unsupported(ready.graph):
+        context.warn(f"stays float: {one}")
+    return ready
+
+
+def _int8(
+    opened: Opened, ready: fx.GraphModule, found: Dependencies, dataset: Dataset, context: Context, *, cached: bool
+) -> Measured:
     def measure() -> Measured:
         how = _probe(dataset, opened.spec.preprocess)
-        calibrated = _calibrated(opened, dataset, context)
+        images = evenly(dataset.train, CALIBRATION)
+        samples = [x for x, _ in batches(images, how.preprocess, batch_size=1)]
+        calibrated = Calibrated(ready, *calibrate(ready, samples, ranges=RANGES, context=context))
         rows = measure_int8(calibrated, [b.name for b in found.blocks], how, context)
         return Measured(tuple(rows), *judge(apply_plan(calibrated.corrected, calibrated.plan), how))
 
     key = _key(opened, dataset, context) | {"calibration": CALIBRATION, "ranges": RANGES}
     return _from_cache("sensitivity to int8", key, measure, context) if cached else measure()
-
-
-def _calibrated(opened: Opened, dataset: Dataset, context: Context) -> Calibrated:
-    floating = capture(opened.model, opened.spec.preprocess)
-    check_outputs(floating, opened.spec, dataset)
-    ready = run_passes(copy.deepcopy(floating), INT8_PASSES)
-    for one in unsupported(ready.graph):
-        context.warn(f"stays float: {one}")
-    images = evenly(dataset.train, CALIBRATION)
-    samples = [x for x, _ in batches(images, opened.spec.preprocess, batch_size=1)]
-    return Calibrated(ready, *calibrate(ready, samples, ranges=RANGES, context=context))
 
 
 def _probe(dataset: Dataset, preprocess: Preprocess) -> Probe:
@@ -262,7 +265,7 @@ def _result(
             "float32": {"accuracy": floating.accuracy, "loss": floating.loss},
             "int8": {"accuracy": int8.accuracy, "loss": int8.loss},
         },
-        "parts": _parts(opened.model, request.keep_ratios, floating, int8),
+        "parts": _parts(found, request.keep_ratios, floating, int8),
         "rows": [asdict(row) for row in (*floating.rows, *int8.rows)],
         "refused": found.refused,
         "picture": str(request.output),
@@ -270,17 +273,26 @@ def _result(
     }
 
 
-def _parts(model: nn.Module, keep_ratios: Sequence[float], floating: Measured, int8: Measured) -> list[dict[str, Any]]:
-    """Return for each part, in the order of the network, the points lost: by `keep 0.5`, ..., `removed`, `int8`."""
-    lost: dict[str, dict[str, float]] = {name: {} for name in _in_order(model, floating.rows, int8.rows)}
+def _parts(
+    found: Dependencies, keep_ratios: Sequence[float], floating: Measured, int8: Measured
+) -> list[dict[str, Any]]:
+    """Return for each part, in the order of the network, the points lost: by `keep 0.5`, ..., `removed`, `int8`.
+
+    `pruned_with` is the group that the outputs of a layer belong to, where it is not the layer's own.
+    """
+    lost: dict[str, dict[str, float]] = {n: {} for n in _in_order(found.model, floating.rows, int8.rows)}
     ratios: dict[str, list[float]] = {}
     for row in (*floating.rows, *int8.rows):
         column = {"block": "removed", "int8": "int8"}.get(row.what)
         if column is None:  # rows of a group come in the order of the ratios
             column = f"keep {ratios.setdefault(row.part, list(keep_ratios)).pop(0):g}"
         lost[row.part][column] = round(100 * (floating.accuracy - row.accuracy), 2)
-    blocks = {r.part for r in floating.rows if r.what == "block"}
-    return [{"part": name, "kind": "block" if name in blocks else "layer", "lost": lost[name]} for name in lost]
+    kinds = {b.name: "block" for b in found.blocks}
+    group_of = {m.layer: g.name for g in found.groups for m in g.members if m.side != "in" and m.layer != g.name}
+    return [
+        {"part": name, "kind": kinds.get(name, "layer"), "pruned_with": group_of.get(name, ""), "lost": lost[name]}
+        for name in lost
+    ]
 
 
 def _in_order(model: nn.Module, pruned: Sequence[Sensitivity], int8: Sequence[Sensitivity]) -> list[str]:
