@@ -36,5 +36,7 @@ def print_plan(console: Console, found: dict[str, Any]) -> None:
     console.table(title, ("layer or block", "channels that stay"), rows)
     for name, reason in found["refused"].items():
         console.result(f"not pruned: {name}: {reason}")
+    if found["part"] is not None:
+        console.result(f"{found['cost']:,.0f} {found['unit']} are left, {found['part']:.3f} of the whole")
     if found["note"]:
         console.result(found["note"])

@@ -126,7 +126,9 @@ def _plan_only(
     return {
         "plan": json.loads(plan_to_json(choice.plan)),
         "curve": list(choice.curve),
+        "unit": request.options.unit,
         "cost": choice.cost,
+        "part": choice.curve[-1]["cost"] if choice.curve else None,
         "note": choice.note,
         "refused": found.refused,
         "written": str(outputs["plan"]) if outputs else None,
