@@ -18,7 +18,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from attendc.compress.ptq import _import_nncf
+from attendc.compress.ptq import import_nncf
 from attendc.errors import UsageError
 
 __all__ = ["MaskKind", "frozen_zeros", "mask_weights"]
@@ -105,7 +105,7 @@ class _Root(nn.Module):
 
 def _global_masks(model: nn.Module, ratio: float, sample: Tensor) -> dict[str, Tensor]:
     """Return NNCF's masks by the names of the weights."""
-    nncf = _import_nncf()
+    nncf = import_nncf()
     from nncf.torch.function_hook.pruning.magnitude.algo import get_pruned_modules
 
     # A norm of zero makes NNCF's threshold wrong for all layers.

@@ -40,7 +40,7 @@ def calibrate(
     `samples` are inputs (1, C, H, W). `ranges`: `minmax` takes the extremes, `percentile` the mean over images of
     the 1e-4 and 1 - 1e-4 quantiles, `mse` the range with the least squared error on a histogram.
     """
-    nncf = _import_nncf()
+    nncf = import_nncf()
     graph = copy.deepcopy(graph)
     # NNCF shows bars of its own; stdout is for results.
     with context.progress("calibrate", len(samples)) as advance, contextlib.redirect_stdout(sys.stderr):
@@ -74,7 +74,7 @@ class _Counted:
         return len(self.samples)
 
 
-def _import_nncf() -> Any:
+def import_nncf() -> Any:
     """Import NNCF with its usage reports switched off (attendc sends nothing to anybody) and its remarks too."""
     os.environ["NNCF_CI"] = "1"
     import nncf

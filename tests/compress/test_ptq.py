@@ -98,8 +98,8 @@ def test_each_image_is_counted_once(built: Built, samples: list[Tensor]) -> None
 
 def test_nncf_reports_nothing_to_anybody() -> None:
     code = (
-        "from attendc.compress.ptq import _import_nncf; import os, sys; assert 'nncf' not in sys.modules; "
-        "_import_nncf(); from nncf.telemetry import wrapper; "
+        "from attendc.compress.ptq import import_nncf; import os, sys; assert 'nncf' not in sys.modules; "
+        "import_nncf(); from nncf.telemetry import wrapper; "
         "print(os.environ['NNCF_CI'], isinstance(wrapper.telemetry, wrapper.NNCFTelemetry))"
     )
     clean = {k: v for k, v in os.environ.items() if k not in ("NNCF_CI", "NNCF_DEV", "CI")}
