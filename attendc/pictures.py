@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SensitivityPicture", "check_picture", "draw_sensitivity"]
+__all__ = ["SensitivityPicture", "check_picture", "draw_sensitivity", "figure_of"]
 
 _KINDS = (".svg", ".png")
 _SETTINGS: Any = {
@@ -73,19 +73,27 @@ def draw_sensitivity(path: Path, picture: SensitivityPicture) -> None:
         OutputError: if the file cannot be written, or its name says of no kind that is known.
     """
     import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     check_picture(path)
     kind = path.suffix.lower()[1:]
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever the user's own style is
-        mpl.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=_size(picture))
-        FigureCanvasAgg(figure)
-        _draw(figure, picture)
+        figure = figure_of(picture)
         with replace_file(path) as beside:
             figure.savefig(beside, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {})
+
+
+def figure_of(picture: SensitivityPicture) -> Figure:
+    """Return the figure, drawn with matplotlib's own settings and ours, whatever the user's are; they stay set."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    mpl.rcdefaults()
+    mpl.rcParams.update(_SETTINGS)
+    figure = Figure(figsize=_size(picture))
+    FigureCanvasAgg(figure)
+    _draw(figure, picture)
+    return figure
 
 
 def _left(picture: SensitivityPicture) -> float:
@@ -171,4 +179,4 @@ def _draw_legend(
     bar = figure.colorbar(ScalarMappable(norm, shades), cax=figure.add_axes(place), ticks=ticks)
     bar.ax.set_yticklabels([str(t) for t in ticks])
     bar.outline.set_visible(False)
-    bar.ax.set_title("points", fontsize=8, pad=4)
+    bar.ax.set_title("points", fontsize=8, pad=8)

@@ -18,8 +18,10 @@ __all__ = ["analyze_command"]
 _PATH = click.Path(path_type=Path)
 
 
-def _ratios(_: click.Context, __: click.Parameter, text: str) -> tuple[float, ...]:
-    """Return the ratios of `0.75,0.5,0.25`."""
+def _ratios(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    """Return the ratios of `0.75,0.5,0.25`; None where none are given."""
+    if text is None:
+        return None
     try:
         ratios = tuple(dict.fromkeys(float(t) for t in text.split(",")))
     except ValueError as e:
@@ -43,11 +45,9 @@ def _ratios(_: click.Context, __: click.Parameter, text: str) -> tuple[float, ..
 @click.option(
     "--keep",
     "keep_ratios",
-    default="0.75,0.5,0.25",
-    show_default=True,
     metavar="A,B,C",
     callback=_ratios,
-    help="Parts of the channels that stay.",
+    help="Parts of the channels that stay.  [default: those that attendc prune goes by]",
 )
 @click.option("--no-cache", is_flag=True, help="Measure again, and do not keep it.")
 @checkpoint_options
@@ -65,11 +65,16 @@ def analyze_command(checkpoint: Path, **given: Any) -> None:
     if not given.pop("sensitivity"):
         raise UsageError("say what to analyze", hint="Add --sensitivity (the only analysis so far)")
     with session(given) as (console, context):
+        from attendc.compress.pruning.sensitivity import KEEP_RATIOS
         from attendc.jobs.analyze import AnalyzeRequest, analyze
 
         output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-sensitivity.svg"
         request = AnalyzeRequest(
-            checkpoint_request(checkpoint, given), output, cached=not given.pop("no_cache"), **given
+            checkpoint_request(checkpoint, given),
+            output,
+            given.pop("importance"),
+            given.pop("keep_ratios") or KEEP_RATIOS,
+            cached=not given.pop("no_cache"),
         )
         found = analyze(request, context)
         if console.as_json:

@@ -20,6 +20,7 @@ from attendc.compress.passes import INT8_PASSES, run_passes
 from attendc.compress.plan import apply_plan
 from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
 from attendc.compress.pruning.importance import NEED_DATA, Importance, measure_importance
+from attendc.compress.pruning.select import counts_by_hand
 from attendc.compress.pruning.sensitivity import KEEP_RATIOS, Probe, Sensitivity, judge, measure_pruning
 from attendc.compress.ptq import Ranges, calibrate
 from attendc.compress.tensors import unsupported
@@ -241,6 +242,8 @@ def _read(path: Path, context: Context) -> Measured | None:
 
 # What is told
 
+_COLUMN_OF = {"block": "removed", "int8": "int8"}
+
 
 def _result(
     request: AnalyzeRequest,
@@ -281,18 +284,26 @@ def _parts(
     `pruned_with` is the group that the outputs of a layer belong to, where it is not the layer's own.
     """
     lost: dict[str, dict[str, float]] = {n: {} for n in _in_order(found.model, floating.rows, int8.rows)}
-    ratios: dict[str, list[float]] = {}
+    columns = _columns(found, keep_ratios)
     for row in (*floating.rows, *int8.rows):
-        column = {"block": "removed", "int8": "int8"}.get(row.what)
-        if column is None:  # rows of a group come in the order of the ratios
-            column = f"keep {ratios.setdefault(row.part, list(keep_ratios)).pop(0):g}"
-        lost[row.part][column] = round(100 * (floating.accuracy - row.accuracy), 2)
+        for column in columns.get((row.part, row.keep), []) if row.what == "channels" else [_COLUMN_OF[row.what]]:
+            lost[row.part][column] = round(100 * (floating.accuracy - row.accuracy), 2)
     kinds = {b.name: "block" for b in found.blocks}
     group_of = {m.layer: g.name for g in found.groups for m in g.members if m.side != "in" and m.layer != g.name}
     return [
         {"part": name, "kind": kinds.get(name, "layer"), "pruned_with": group_of.get(name, ""), "lost": lost[name]}
         for name in lost
     ]
+
+
+def _columns(found: Dependencies, keep_ratios: Sequence[float]) -> dict[tuple[str, float], list[str]]:
+    """Return (group, part of the channels that stayed) -> columns: where a group is narrow, ratios may come to one."""
+    columns: dict[tuple[str, float], list[str]] = {}
+    for ratio in keep_ratios:
+        counts = counts_by_hand(found.groups, {g.name: ratio for g in found.groups})
+        for group in found.groups:
+            columns.setdefault((group.name, counts[group.name] / group.size), []).append(f"keep {ratio:g}")
+    return columns
 
 
 def _in_order(model: nn.Module, pruned: Sequence[Sensitivity], int8: Sequence[Sensitivity]) -> list[str]:
