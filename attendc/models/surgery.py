@@ -53,7 +53,7 @@ def operate(model: nn.Module, surgery: Surgery) -> None:
         remove_block(model, name)
     for name, shape in surgery.layers.items():
         layer = _submodule(model, name)
-        if not isinstance(layer, RESHAPABLE) or not _possible(shape):
+        if not isinstance(layer, RESHAPABLE) or not _possible(shape, layer_shape(layer)):
             raise CheckpointError(
                 f"the Spec gives {name} the shape {shape}, but it is a {type(layer).__name__}",
                 hint="The checkpoint is damaged, or belongs to another --model",
@@ -75,19 +75,21 @@ def remove_block(model: nn.Module, name: str) -> None:
     setattr(model.get_submodule(parent), last, nn.Identity())
 
 
-def _possible(shape: tuple[int, int, int]) -> bool:
+def _possible(shape: tuple[int, int, int], before: tuple[int, int, int]) -> bool:
+    """Return whether a layer can have that shape; none becomes larger than its factory built it."""
     outputs, inputs, groups = shape
-    return min(shape) > 0 and outputs % groups == 0 and inputs % groups == 0
+    fits = all(0 < new <= old for new, old in zip(shape, before, strict=True))
+    return fits and outputs % groups == 0 and inputs % groups == 0
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
-    try:
-        return model.get_submodule(name)
-    except AttributeError as e:
+    found = dict(model.named_modules()).get(name) if name else None  # the network itself has no name
+    if found is None:
         raise CheckpointError(
-            f"the Spec prunes {name}, which the network does not have",
+            f"the Spec prunes {name or repr(name)}, which the network does not have",
             hint="The checkpoint is damaged, or belongs to another --model",
-        ) from e
+        )
+    return found
 
 
 def _reshape(layer: nn.Module, outputs: int, inputs: int, groups: int) -> None:
