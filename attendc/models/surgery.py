@@ -83,13 +83,13 @@ def _possible(shape: tuple[int, int, int], before: tuple[int, int, int]) -> bool
 
 
 def _submodule(model: nn.Module, name: str) -> nn.Module:
-    found = dict(model.named_modules()).get(name) if name else None  # the network itself has no name
-    if found is None:
+    try:
+        return model.get_submodule(name or "(none)")  # "" would be the network itself
+    except AttributeError as e:
         raise CheckpointError(
             f"the Spec prunes {name or repr(name)}, which the network does not have",
             hint="The checkpoint is damaged, or belongs to another --model",
-        )
-    return found
+        ) from e
 
 
 def _reshape(layer: nn.Module, outputs: int, inputs: int, groups: int) -> None:
