@@ -115,9 +115,9 @@ def _group_of(item: Any, graph: Any, names: dict[nn.Module, str]) -> ChannelGrou
                 return f"it goes with a parameter of shape {tuple(layer.shape)} that belongs to no layer"
             pools += _pool(node)
             continue
-        if not isinstance(layer, RESHAPABLE):
-            if any(True for _ in layer.parameters(recurse=False)):
-                return f"it goes with {names[layer]}, a {type(layer).__name__}"
+        if not _has_channels(layer):
+            if any(p.numel() > 1 for p in layer.parameters(recurse=False)):
+                return f"it goes with {names[layer]}, {_kind(layer)}"
             continue
         if graph.is_out_channel_pruning_fn(item[index].dep.handler) and not node.outputs:
             return "its outputs are the network's"
@@ -131,6 +131,19 @@ def _group_of(item: Any, graph: Any, names: dict[nn.Module, str]) -> ChannelGrou
     if size % columns:
         return f"{size} channels do not make {columns} equal columns"
     return ChannelGroup(names[root], size, columns, tuple(members), tuple(dict.fromkeys(pools)))
+
+
+def _has_channels(layer: nn.Module) -> bool:
+    """Return whether a layer has a shape for each of its channels: not so with one slope for all, or over pixels."""
+    if isinstance(layer, nn.PReLU):
+        return layer.num_parameters > 1
+    if isinstance(layer, nn.LayerNorm):
+        return len(layer.normalized_shape) == 1
+    return isinstance(layer, RESHAPABLE)
+
+
+def _kind(layer: nn.Module) -> str:
+    return f"a {type(layer).__name__}" + (" over more than channels" if isinstance(layer, nn.LayerNorm) else "")
 
 
 def _member(entry: Any, layer: nn.Module, name: str, graph: Any) -> Member:
@@ -156,13 +169,20 @@ def _pool(node: Any) -> list[tuple[str, int]]:
 
 
 def _columns(members: list[Member], modules: dict[str, nn.Module]) -> int | str:
-    """Return in how many parts the channels are cut by grouped convolutions and group norms."""
+    """Return in how many parts the channels are cut by grouped convolutions and group norms, or why nobody knows."""
+    root = members[0]
+    if root.channels != root.roots or len(root.channels) != layer_shape(modules[root.layer])[0]:
+        return "its channels cannot be followed"
     columns = 1
     for member in members:
         layer = modules[member.layer]
-        groups = 1 if is_depthwise(layer) else layer_shape(layer)[2]
-        if groups > 1 and member.channels != member.roots:
+        outputs, inputs, groups = layer_shape(layer)
+        if groups == 1 or is_depthwise(layer):
+            continue
+        if member.channels != member.roots:
             return f"its channels reach the groups of {member.layer} in another order"
+        if len(member.channels) != (inputs if member.side == "in" else outputs):
+            return f"they are only some of the channels of {member.layer}, which has groups"
         columns = math.lcm(columns, groups)
     return columns
 
