@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ from attendc.types import Architecture
 from attendc.verify import Gates
 
 torch.set_num_threads(1)
+
+# matplotlib keeps its list of fonts in the home folder, unless told otherwise before it is imported.
+_FONTS = tempfile.TemporaryDirectory(prefix="attendc-fonts-")
+os.environ["MPLCONFIGDIR"] = _FONTS.name
 
 # A shell starts a job in the background with SIGINT ignored, and so would be the tests of Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

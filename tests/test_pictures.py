@@ -22,7 +22,7 @@ PICTURE = SensitivityPicture(
     note="1,000 training images",
     parts=PARTS,
     blocks=["stages.0.1"],
-    columns={"channels that stay": ["keep 0.75", "keep 0.25"], "block": ["removed"], "quantized": ["int8"]},
+    columns={"channels": ["keep 0.75", "keep 0.25"], "block": ["removed"], "quantized": ["int8"]},
     lost={
         "stem.0": {"keep 0.75": 0.3, "keep 0.25": 68.7, "int8": -0.1},
         "stages.0.1": {"removed": 60.84, "int8": 0.04},

@@ -330,7 +330,7 @@ def _picture(request: AnalyzeRequest, result: dict[str, Any]) -> SensitivityPict
         [row["part"] for row in result["parts"]],
         [row["part"] for row in result["parts"] if row["kind"] == "block"],
         {
-            "channels that stay": [f"keep {ratio:g}" for ratio in request.keep_ratios],
+            "channels": [f"keep {ratio:g}" for ratio in request.keep_ratios],
             "block": ["removed"],
             "quantized": ["int8"],
         },
