@@ -135,7 +135,7 @@ def prune_network(
         DataError: if the options need images and there are none.
         CheckpointError: if the network cannot be grouped or does not run after a step.
     """
-    _check_options(task, options)
+    _check_options(task, options, chosen=given is None)
     found = start = find_dependencies(model, task.sample)
     targets = [_Target(None)] if given else _targets(model, found, task, options)
     now, plan, surgery = model, PrunePlan(), Surgery()
@@ -154,19 +154,23 @@ def prune_network(
     return Pruned(now, surgery, plan, tuple(steps), tuple(rounds), start.refused)
 
 
-def _check_options(task: PruneTask, options: PruneOptions) -> None:
-    if not options.unit and not options.keep:
+def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = True) -> None:
+    """Check the options; of a plan that is not chosen but given only recovery is left to check."""
+    if chosen and not options.unit and not options.keep:
         raise UsageError("nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes or --keep LAYER=0.5")
     if options.steps < 1:
         raise UsageError(f"steps is {options.steps}", hint="Give 1 or more")
     wants = {
-        f"the importance {options.importance}": options.importance in NEED_DATA,
-        "sensitivity": options.sensitivity,
+        f"the importance {options.importance}": chosen and options.importance in NEED_DATA,
+        "sensitivity": chosen and options.sensitivity,
         "recovery": options.recover is not None and options.recover.epochs > 0,
     }
     if task.dataset is None and any(wants.values()):
-        named = " and ".join(name for name, needed in wants.items() if needed)
-        raise DataError(f"{named} need images", hint="Add --data, or --importance l2 --epochs 0 to do without")
+        named = [name for name, needed in wants.items() if needed]
+        verb = "need" if len(named) > 1 else "needs"
+        raise DataError(
+            f"{' and '.join(named)} {verb} images", hint="Add --data, or --importance l2 --epochs 0 to do without"
+        )
 
 
 def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: PruneOptions) -> list[_Target]:
