@@ -158,6 +158,25 @@ def test_a_damaged_plan_is_refused(request_: PruneRequest, plan: object, text: s
     assert left(request_) == []
 
 
+@pytest.mark.parametrize(
+    ("keep", "of", "text"),
+    [
+        ([0, 4], 4, r"the plan keeps channel 4 of 0, which has 4\. They are counted from 0 to 3"),
+        ([-1, 0], 4, "the plan keeps channel -1 of 0, which has 4"),
+        ([-1], 4, "the plan keeps channel -1 of 0"),
+        ([0.5, 1], 4, r"the plan cannot be read: .*0\.5 is no channel"),
+        (["0"], 4, "the plan cannot be read: .*'0' is no channel"),
+        ([0, 1], 8, r"the plan is of 8 channels of 0, which has 4\. It was made for another network"),
+    ],
+)
+def test_channels_that_are_not_there_are_refused(request_: PruneRequest, keep: list[Any], of: int, text: str) -> None:
+    plan = plan_of(_0=keep)
+    plan["layers"]["0"]["of"] = of
+    with pytest.raises(UsageError, match=text):
+        by_plan(request_, plan)
+    assert left(request_) == []
+
+
 def test_a_plan_that_is_not_there_is_told(request_: PruneRequest, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.json cannot be read: .*No such file"):
         run(request_, plan=tmp_path / "none.json", options=WITHOUT_BUDGET)

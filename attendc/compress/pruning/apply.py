@@ -58,10 +58,25 @@ def _check_plan(plan: PrunePlan, found: Dependencies) -> None:
             known = found.refused.get(name) or f"Layers are {', '.join(groups)}"
             raise UsageError(f"the plan prunes {name}, which cannot be pruned", hint=known)
         group = groups[name]
+        _check_channels(group, kept, plan.sizes.get(name, group.size))
         width = group.size // group.columns
         counts = {sum(1 for c in kept if c // width == column) for column in range(group.columns)}
-        if not kept or max(kept) >= group.size or len(counts) > 1:
+        if not kept or len(counts) > 1:
             raise UsageError(
                 f"the plan keeps {len(kept)} of {group.size} channels of {name}, not as many in each column",
                 hint=f"Each of its {group.columns} columns must keep as many channels as the others, one at least",
             )
+
+
+def _check_channels(group: ChannelGroup, kept: Collection[int], size: int) -> None:
+    if size != group.size:
+        raise UsageError(
+            f"the plan is of {size} channels of {group.name}, which has {group.size}",
+            hint="It was made for another network, or for this one before it was pruned",
+        )
+    outside = [c for c in kept if not 0 <= c < group.size]
+    if outside:
+        raise UsageError(
+            f"the plan keeps channel {outside[0]} of {group.name}, which has {group.size}",
+            hint=f"They are counted from 0 to {group.size - 1}",
+        )

@@ -53,7 +53,7 @@ def plan_from_json(text: str) -> PrunePlan:
             raise UsageError(f"the plan has version {content['version']!r}, this attendc reads 1")
         layers = content["layers"]
         return PrunePlan(
-            {str(name): tuple(sorted({int(c) for c in row["keep"]})) for name, row in layers.items()},
+            {str(name): tuple(sorted({_channel(c) for c in row["keep"]})) for name, row in layers.items()},
             tuple(str(b) for b in content["blocks_removed"]),
             {str(name): int(row["of"]) for name, row in layers.items()},
         )
@@ -61,3 +61,9 @@ def plan_from_json(text: str) -> PrunePlan:
         raise UsageError(
             f"the plan cannot be read: {type(e).__name__}: {e}", hint="attendc prune --plan-only writes one"
         ) from e
+
+
+def _channel(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no channel")
+    return value
