@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ class LayerShape:
         inputs: channels.
         groups: of a convolution; as many as outputs where it is depthwise.
         kernel: area of the kernel.
-        positions: pixels of the output.
+        positions: pixels of the output, of all calls together where a layer is used more than once.
         params: trained numbers per output channel beside the kernel: a bias, or gain and bias of a norm.
     """
 
@@ -49,14 +50,14 @@ Shapes = Mapping[str, LayerShape]
 @torch.no_grad()
 def measure_shapes(model: nn.Module, groups: Iterable[ChannelGroup], sample: Tensor) -> dict[str, LayerShape]:
     """Return the shape of each layer that has channels, and of the average pools that the groups know."""
-    positions: dict[str, int] = {}
+    positions: Counter[str] = Counter()
 
-    def note(name: str, out: object) -> None:
+    def note(name: str, layer: nn.Module, out: object) -> None:
         if isinstance(out, Tensor):
-            positions[name] = math.prod(out.shape[2:])
+            positions[name] += math.prod(out.shape[1:-1] if isinstance(layer, nn.Linear) else out.shape[2:])
 
     layers = {name: m for name, m in model.named_modules() if isinstance(m, RESHAPABLE)}
-    hooks = [m.register_forward_hook(lambda _, __, out, name=name: note(name, out)) for name, m in layers.items()]
+    hooks = [m.register_forward_hook(lambda m, _, out, name=name: note(name, m, out)) for name, m in layers.items()]
     model(sample)
     for hook in hooks:
         hook.remove()
