@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attendc.cli.options import checkpoint_options, checkpoint_request, common_options, options, session
-from attendc.cli.step_table import print_plan, print_steps
+from attendc.cli.step_table import print_plan, print_refused, print_steps
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
             print_plan(console, manifest)
         else:
             print_steps(console, str(output), manifest["steps"])
+            print_refused(console, manifest.get("refused", {}))
 
 
 def _beside(checkpoint: Path) -> Path:

@@ -42,7 +42,9 @@ class _Allowed:
     def __contains__(self, value: Any) -> bool:
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             return False
-        return (not self.names or value in self.names) and (self.least is None or float(value) >= self.least)
+        return (not self.names or value in self.names) and (
+            self.least is None or (isinstance(value, int | float) and value >= self.least)
+        )
 
 
 _IMPORTANCES = ("l1", "l2", "taylor", "bn", "activation")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attendc.cli.console import Console
 
-__all__ = ["print_plan", "print_steps"]
+__all__ = ["print_plan", "print_refused", "print_steps"]
 
 
 def print_steps(console: Console, title: str, steps: Sequence[dict[str, Any]]) -> None:
@@ -27,6 +27,12 @@ def print_steps(console: Console, title: str, steps: Sequence[dict[str, Any]]) -
     console.table(title, ("step", "MACs", "part", "parameters", "part", "accuracy"), rows)
 
 
+def print_refused(console: Console, refused: Mapping[str, str]) -> None:
+    """Print what cannot be pruned, and why."""
+    for name, reason in refused.items():
+        console.result(f"not pruned: {name}: {reason}")
+
+
 def print_plan(console: Console, found: dict[str, Any]) -> None:
     """Print what of each layer would stay, which blocks would go, and what cannot be pruned."""
     layers = found["plan"]["layers"]
@@ -34,8 +40,7 @@ def print_plan(console: Console, found: dict[str, Any]) -> None:
     rows += [(name, "removed") for name in found["plan"]["blocks_removed"]]
     title = found["written"] or "the plan (add -o plan.json to keep it)"
     console.table(title, ("layer or block", "channels that stay"), rows)
-    for name, reason in found["refused"].items():
-        console.result(f"not pruned: {name}: {reason}")
+    print_refused(console, found["refused"])
     if found["part"] is not None:
         console.result(f"{found['cost']:,.0f} {found['unit']} are left, {found['part']:.3f} of the whole")
     if found["note"]:

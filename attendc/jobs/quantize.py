@@ -140,6 +140,7 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
         if pruning:
             manifest["pruning"] = pruning
             manifest["steps"] = [*table, *_accuracy_steps(report, table[-1])]
+            _compare_bytes(made, pruning["rounds"][-1]["budget"], context)
         write_manifest(folder, manifest)
     return manifest
 
@@ -156,6 +157,14 @@ def _pruned(
     told = {"plan": json.loads(plan_to_json(pruned.plan)), "rounds": list(pruned.rounds), "refused": pruned.refused}
     told["checkpoint"] = {PRUNED: file_entry(folder / PRUNED)}
     return dataclasses.replace(opened, model=pruned.model, spec=spec), list(pruned.steps), told
+
+
+def _compare_bytes(made: Sequence[Candidate], budget: Mapping[str, Any], context: Context) -> None:
+    """Say how far the file is from a budget in bytes, which was met by an estimate."""
+    for one in made:
+        if one.name == "tflite" and budget["unit"] == "bytes":
+            size = one.path.stat().st_size
+            context.say(f"{one.path.name}: {size:,} bytes, {size / budget['limit']:.3f} of the budget")
 
 
 def _accuracy_steps(report: Report, last: Mapping[str, Any]) -> list[dict[str, Any]]:

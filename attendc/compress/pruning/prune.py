@@ -199,6 +199,7 @@ def _choice(
     scores = measure_importance(found, options.importance, _weighed_on(task, options))
     measured = task.measure(model, found) if options.sensitivity and task.measure is not None else None
     guard = default_guard(model) if options.guard is None else options.guard
+    context.say(f"guarded: {', '.join(guard) or 'nothing'}")
     candidates = candidates_of(found, scores, guard=guard, spared=(*target.counts, *target.removed), measured=measured)
     choice = choose(shapes, found.groups, candidates, target.budget, counts=target.counts, removed=target.removed)
     if target.budget is not None and choice.cost is not None and choice.cost > target.budget.limit:
