@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
         torch_seed(context.seed)
         model = build(architecture, allow_foreign=True)
     else:
-        model = load_model(read_weights(request.init), architecture, allow_foreign=True)
+        weights = read_weights(request.init)
+        architecture = _as_pruned(architecture, weights.spec)
+        model = load_model(weights, architecture, allow_foreign=True)
     preprocess = _preprocess(request, architecture, dataset)
     _check_runs(model, preprocess, len(labels), request.data)
     spec = Spec(architecture, preprocess, labels, request.spec_data or request.data)
@@ -121,6 +123,13 @@ def _architecture(request: TrainRequest, classes: int) -> Architecture:
             hint="Leave out --model-arg classes=",
         )
     return resolve(request.model, request.model_args, classes=classes)
+
+
+def _as_pruned(architecture: Architecture, spec: Spec | None) -> Architecture:
+    """Return the architecture with what pruning took out of the network that training starts from."""
+    if spec is None or spec.architecture.factory != architecture.factory:
+        return architecture
+    return replace(architecture, surgery=spec.architecture.surgery)
 
 
 def _check_runs(model: nn.Module, preprocess: Preprocess, classes: int, data: str) -> None:

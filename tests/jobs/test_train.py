@@ -19,9 +19,9 @@ from attendc.data.sources import load_dataset
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import sha256
 from attendc.jobs.train import TrainRequest, train_checkpoint
-from attendc.models.registry import resolve
+from attendc.models.registry import build, resolve
 from attendc.train import TrainOptions, accuracy, hold_out
-from attendc.types import Preprocess, Spec
+from attendc.types import Preprocess, Spec, Surgery
 
 TINY_ARGS = {k: v for k, v in TINY.items() if k != "classes"}
 ONE_EPOCH = TrainOptions(epochs=1, batch_size=16, save_every=2)
@@ -183,6 +183,20 @@ def test_training_starts_from_the_weights_it_is_given(request_: TrainRequest, tm
     run(request_, init=start, options=dataclasses.replace(ONE_EPOCH, epochs=0))
     tensors = read_weights(request_.output).tensors
     assert all(torch.equal(tensors[k], v) for k, v in tiny(seed=5).state_dict().items())
+
+
+def test_training_goes_on_from_a_pruned_checkpoint(request_: TrainRequest, tmp_path: Path) -> None:
+    # The first block's inner width, 8 of stage 2, becomes 4, as pruning writes it into the Spec.
+    layers = {"stages.1.1.stack.0.0": (4, 8, 2), "stages.1.1.stack.0.1": (4, 4, 1), "stages.1.1.stack.1.0": (8, 4, 2)}
+    architecture = dataclasses.replace(resolve("attendnext_nano", TINY), surgery=Surgery(layers=layers))
+    spec = Spec(architecture, Preprocess(16, 16, 1, (0.5,), (0.25,)), tuple("abcdefghij"))
+    start = tmp_path / "start.safetensors"
+    save_checkpoint(start, build(architecture), spec)
+    run(request_, init=start)
+    made = read_weights(request_.output)
+    assert made.spec is not None
+    assert made.spec.architecture.surgery == Surgery(layers=layers)
+    assert made.tensors["stages.1.1.stack.0.0.weight"].shape == (4, 4, 3, 3)
 
 
 def test_weights_that_do_not_fit_are_refused(request_: TrainRequest, tmp_path: Path) -> None:
