@@ -54,7 +54,7 @@ def plan_from_json(text: str) -> PrunePlan:
         layers = content["layers"]
         return PrunePlan(
             {str(name): tuple(sorted({_channel(c) for c in row["keep"]})) for name, row in layers.items()},
-            tuple(str(b) for b in content["blocks_removed"]),
+            _blocks(content["blocks_removed"]),
             {str(name): int(row["of"]) for name, row in layers.items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
@@ -67,3 +67,9 @@ def _channel(value: object) -> int:
     if type(value) is not int:
         raise TypeError(f"{value!r} is no channel")
     return value
+
+
+def _blocks(value: object) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise TypeError(f"{value!r} is no list of blocks")
+    return tuple(str(name) for name in value)
