@@ -12,7 +12,7 @@ from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.types import Preprocess
 
-__all__ = ["capture", "probe"]
+__all__ = ["capture", "check_classifier", "probe"]
 
 
 def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
@@ -31,7 +31,7 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
     model = copy.deepcopy(model).cpu().eval()
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = probe(preprocess)
-    _check_runs(model, sample)
+    check_classifier(model, sample)
     try:
         program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch_dim()},), strict=False)
         program = program.run_decompositions({})
@@ -46,7 +46,12 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
 
 
 @torch.no_grad()
-def _check_runs(model: nn.Module, sample: torch.Tensor) -> None:
+def check_classifier(model: nn.Module, sample: torch.Tensor) -> None:
+    """Check that a network takes an input (N, C, H, W) and returns logits (N, classes).
+
+    Raises:
+        CheckpointError: if not.
+    """
     try:
         out = model(sample)
     except Exception as e:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from attendc.checkpoint import Weights, load_model, read_weights
 from attendc.data.images import Dataset
@@ -98,14 +98,14 @@ def open_dataset(spec: Spec, *, seed: int) -> Dataset:
     return dataset
 
 
-def check_outputs(graph: fx.GraphModule, spec: Spec, dataset: Dataset) -> None:
+def check_outputs(network: nn.Module, spec: Spec, dataset: Dataset) -> None:
     """Check the same of a network itself, since a foreign checkpoint does not name its classes.
 
     Raises:
         DataError: if the data has more classes than the network has outputs.
     """
     with torch.no_grad():
-        _check_classes(dataset, graph(torch.zeros(1, *spec.preprocess.input_shape)).shape[1])
+        _check_classes(dataset, network(torch.zeros(1, *spec.preprocess.input_shape)).shape[1])
 
 
 def _check_classes(dataset: Dataset, outputs: int) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from attendc import __version__
 from attendc.checkpoint import save_checkpoint
-from attendc.compress.capture import probe
+from attendc.compress.capture import check_classifier, probe
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.plan import PrunePlan, plan_from_json, plan_to_json
 from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, plan_pruning, prune_network
@@ -21,7 +21,7 @@ from attendc.context import Context
 from attendc.data.images import Dataset, Images
 from attendc.errors import CheckpointError, OutputError
 from attendc.jobs.analyze import pruning_sensitivity
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
+from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.outputs import check_new, checkpoint_outputs, write_json, write_text
 from attendc.manifest import file_entry, versions
 from attendc.models.surgery import merged
@@ -113,7 +113,11 @@ def _task(
         return pruning_sensitivity(now, found, dataset, options.importance, context, cached=cached)
 
     preprocess = opened.spec.preprocess
-    return PruneTask(probe(preprocess), preprocess, dataset, judged, measure)
+    sample = probe(preprocess)
+    check_classifier(opened.model, sample)
+    if dataset is not None:
+        check_outputs(opened.model, opened.spec, dataset)
+    return PruneTask(sample, preprocess, dataset, judged, measure)
 
 
 def _plan_only(

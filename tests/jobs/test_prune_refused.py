@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nets import SMALL_SPEC, small
@@ -249,6 +250,34 @@ def test_options_that_cannot_be_met_are_refused(
 ) -> None:
     with pytest.raises(error, match=text):
         run(request_, options=dataclasses.replace(TWO_LEFT, **changed))
+    assert left(request_) == []
+
+
+@pytest.mark.parametrize("plan_only", [False, True])
+def test_data_with_more_classes_than_outputs_is_refused(
+    request_: PruneRequest, tmp_path: Path, *, plan_only: bool
+) -> None:
+    """A checkpoint without a Spec names no classes, so the network itself is asked."""
+    torch.save(small("conv_bn_relu").state_dict(), tmp_path / "plain.pt")
+    np.savez(tmp_path / "many.npz", images=np.zeros((24, 8, 8), np.uint8), labels=np.arange(24) % 12)
+    source = CheckpointRequest(
+        tmp_path / "plain.pt",
+        model="nets:small",
+        model_args={"middle": "conv_bn_relu"},
+        input_shape=(1, 8, 8),
+        mean=(0.5,),
+        std=(0.25,),
+        data=str(tmp_path / "many.npz"),
+    )
+    with pytest.raises(DataError, match=r"many\.npz has 12 classes, the network has 10 outputs"):
+        run(request_, checkpoint=source, plan_only=plan_only)
+    assert left(request_) == []
+
+
+def test_an_input_that_the_network_does_not_take_is_named(request_: PruneRequest) -> None:
+    source = dataclasses.replace(request_.checkpoint, input_shape=(3, 8, 8), mean=(0.5,), std=(0.25,))
+    with pytest.raises(CheckpointError, match=r"does not take an input of shape \(2, 3, 8, 8\): .*--input-shape CxHxW"):
+        run(request_, checkpoint=source)
     assert left(request_) == []
 
 
