@@ -12,14 +12,14 @@ from torch import nn
 
 from attendc import __version__
 from attendc.checkpoint import save_checkpoint
-from attendc.compress.capture import probe
+from attendc.compress.capture import check_classifier, probe
 from attendc.compress.masks import MaskKind, frozen_zeros, mask_weights
 from attendc.compress.pruning.recover import HELD_OUT, refresh_batch_norms
 from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import DataError
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
+from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.outputs import checkpoint_outputs, write_json
 from attendc.manifest import file_entry, versions
 from attendc.train import Task, TrainOptions, hold_out, train
@@ -59,25 +59,36 @@ def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:
     outputs = checkpoint_outputs(request.output, ("manifest",), force=request.force)
     torch.manual_seed(context.seed)
     opened = open_checkpoint(request.checkpoint)
+    for note in opened.weights.notes:
+        context.warn(note)
     dataset = open_dataset(opened.spec, seed=context.seed) if opened.spec.data else None
     if dataset is None and request.recover.epochs:
         raise DataError("recovery needs images", hint="Add --data, or --epochs 0 to do without")
-    masked, zeros = mask_weights(opened.model, request.kind, request.ratio, probe(opened.spec.preprocess))
     preprocess, judged = opened.spec.preprocess, dataset.test if dataset is not None else None
+    sample = probe(preprocess)
+    check_classifier(opened.model, sample)
+    if dataset is not None:
+        check_outputs(opened.model, opened.spec, dataset)
+    masked, zeros = mask_weights(opened.model, request.kind, request.ratio, sample)
     steps = [step_row(name, m, preprocess, judged) for name, m in (("as it was", opened.model), ("masked", masked))]
     if dataset is not None:
         _recover(masked, opened, dataset, request.recover, context)
-        steps.append(step_row("recovered", masked, preprocess, judged))
+        done = "recovered" if request.recover.epochs else "batch norms measured again"
+        steps.append(step_row(done, masked, preprocess, judged))
     context.warn(NOTE)
     save_checkpoint(
         request.output,
         masked,
         opened.spec.after(step="mask", kind=request.kind, ratio=request.ratio, results=steps, seed=context.seed),
     )
+    path = request.checkpoint.path
     manifest = {
         "attendc": __version__,
         "command": "prune",
-        "inputs": {"checkpoint": str(request.checkpoint.path), "sha256": opened.weights.sha256},
+        "inputs": {
+            "checkpoint": {"path": str(path), "sha256": opened.weights.sha256, "bytes": path.stat().st_size},
+            "data": opened.spec.data,
+        },
         "options": dataclasses.asdict(request),
         "seed": context.seed,
         "versions": versions(),

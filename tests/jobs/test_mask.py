@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nets import SMALL, small
@@ -18,7 +19,7 @@ from nets import SMALL, small
 from attendc.checkpoint import read_weights
 from attendc.context import Context
 from attendc.data.sources import load_dataset
-from attendc.errors import AttendcError, DataError, OutputError, UsageError
+from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import sha256
 from attendc.jobs.mask import MaskRequest, mask_checkpoint
 from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint
@@ -148,6 +149,23 @@ def test_without_data_and_epochs_the_weights_are_masked_and_nothing_is_measured(
     assert sum(zeros_in(request_.output).values()) == 110
 
 
+def test_without_epochs_the_last_row_says_that_only_batch_norms_were_measured(request_: MaskRequest) -> None:
+    rows = [row["step"] for row in run(request_)["steps"]]
+    assert rows == ["as it was", "masked", "batch norms measured again"]
+    rows = [row["step"] for row in run(request_, recover=ONE_EPOCH, force=True)["steps"]]
+    assert rows == ["as it was", "masked", "recovered"]
+
+
+def test_the_manifest_names_what_went_in_as_that_of_pruning_does(request_: MaskRequest) -> None:
+    source = request_.checkpoint.path
+    told = {"path": str(source), "sha256": sha256(source), "bytes": source.stat().st_size}
+    assert run(request_)["inputs"] == {"checkpoint": told, "data": request_.checkpoint.data}
+
+
+def test_which_weights_of_a_file_were_taken_is_a_warning(request_: MaskRequest, tmp_path: Path) -> None:
+    assert run(request_, checkpoint=foreign(tmp_path))["warnings"][0] == "weights taken from 'state_dict'"
+
+
 # What is refused, leaving nothing
 
 
@@ -174,6 +192,20 @@ def test_what_cannot_be_is_refused_and_nothing_written(
 def test_training_without_data_is_refused(request_: MaskRequest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"recovery needs images\. Add --data, or --epochs 0"):
         run(request_, checkpoint=foreign(tmp_path), recover=ONE_EPOCH)
+    assert left(request_) == []
+
+
+def test_data_with_more_classes_than_outputs_is_refused(request_: MaskRequest, tmp_path: Path) -> None:
+    np.savez(tmp_path / "many.npz", images=np.zeros((24, 8, 8), np.uint8), labels=np.arange(24) % 12)
+    with pytest.raises(DataError, match=r"many\.npz has 12 classes, the network has 10 outputs"):
+        run(request_, checkpoint=foreign(tmp_path, str(tmp_path / "many.npz")), recover=ONE_EPOCH)
+    assert left(request_) == []
+
+
+def test_an_input_that_the_network_does_not_take_is_named(request_: MaskRequest) -> None:
+    source = dataclasses.replace(request_.checkpoint, input_shape=(3, 8, 8), mean=(0.5,), std=(0.25,))
+    with pytest.raises(CheckpointError, match=r"does not take an input of shape \(2, 3, 8, 8\)"):
+        run(request_, checkpoint=source)
     assert left(request_) == []
 
 
