@@ -91,14 +91,14 @@ def measure_pruning(
         refresh_batch_norms(pruned, probe.seen, probe.preprocess, Context(context.seed), count=len(probe.seen))
         rows.append(Sensitivity(part, what, keep, *judge(pruned, probe)))
 
-    with context.progress("sensitivity", len(found.groups) * len(keep_ratios) + len(found.blocks)) as advance:
-        for group in found.groups:
-            for count in dict.fromkeys(_count(group, ratio) for ratio in keep_ratios):
-                pruned = copy.deepcopy(model)
-                kept = keep_best(group, scores[group.name], count)
-                remove_channels(pruned, group, kept, sample)
-                add(pruned, group.name, "channels", len(kept) / group.size)
-                advance(1, group.name)
+    parts = [(g, count) for g in found.groups for count in dict.fromkeys(_count(g, r) for r in keep_ratios)]
+    with context.progress("sensitivity", len(parts) + len(found.blocks)) as advance:
+        for group, count in parts:
+            pruned = copy.deepcopy(model)
+            kept = keep_best(group, scores[group.name], count)
+            remove_channels(pruned, group, kept, sample)
+            add(pruned, group.name, "channels", len(kept) / group.size)
+            advance(1, group.name)
         for block in found.blocks:
             pruned = copy.deepcopy(model)
             remove_block(pruned, block.name)
