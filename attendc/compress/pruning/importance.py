@@ -6,17 +6,19 @@ activations 1607.03250 (here their mean size instead of the share of zeros, sinc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 import torch_pruning
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.groups import ChannelGroup
 from attendc.errors import UsageError
+from attendc.models.surgery import is_depthwise
 
 __all__ = ["IMPORTANCES", "NEED_DATA", "Importance", "measure_importance"]
 
@@ -55,13 +57,15 @@ def measure_importance(
         return _activations(found, batches)
     if kind == "taylor":
         return _taylor(found, batches)
-    return {g.name: score * _layers_of(g) for g, score in zip(found.groups, _estimated(found, kind), strict=True)}
+    scores = _estimated(found, kind)  # no number where all are zero, since they are parts of their mean
+    return {g.name: score.nan_to_num() * _layers_of(g) for g, score in zip(found.groups, scores, strict=True)}
 
 
 def _estimated(found: Dependencies, kind: Importance) -> list[Tensor]:
     """Return what torch-pruning says of each group."""
     estimate = _ESTIMATORS[kind]()
-    scores = [estimate(found.raw[group.name]) for group in found.groups]
+    with _without_columns(found.model):
+        scores = [estimate(found.raw[group.name]) for group in found.groups]
     without = [g.name for g, score in zip(found.groups, scores, strict=True) if score is None]
     if without:
         raise UsageError(
@@ -69,6 +73,31 @@ def _estimated(found: Dependencies, kind: Importance) -> list[Tensor]:
             hint="Use another --importance",
         )
     return [score.detach().float() for score in scores]
+
+
+@contextlib.contextmanager
+def _without_columns(model: nn.Module) -> Iterator[None]:
+    """Write grouped convolutions as dense ones with zeros: torch-pruning sums their inputs over all the columns."""
+    grouped = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1 and not is_depthwise(m)]
+    as_they_are = [(m, m.weight, m.groups) for m in grouped]
+    for layer, weight, groups in as_they_are:
+        layer.weight, layer.groups = nn.Parameter(_dense(weight.detach(), groups)), 1
+        layer.weight.grad = None if weight.grad is None else _dense(weight.grad, groups)
+    try:
+        yield
+    finally:
+        for layer, weight, groups in as_they_are:
+            layer.weight, layer.groups = weight, groups
+
+
+def _dense(weight: Tensor, groups: int) -> Tensor:
+    """Return (O, I, H, W) from (O, I / groups, H, W)."""
+    width = weight.shape[1]
+    rows = [
+        functional.pad(row, (0, 0, 0, 0, i * width, (groups - 1 - i) * width))
+        for i, row in enumerate(weight.chunk(groups))
+    ]
+    return torch.cat(rows)
 
 
 def _taylor(found: Dependencies, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
@@ -93,12 +122,13 @@ def _activations(found: Dependencies, batches: Sequence[tuple[Tensor, Tensor]]) 
     readers = {m.layer for g in found.groups for m in g.members if m.side == "in"}
     sizes: dict[str, list[Tensor]] = {name: [] for name in readers}
 
-    def note(name: str, x: Tensor) -> None:
-        pixels = tuple(i for i in range(x.ndim) if i != 1)
+    def note(name: str, reader: nn.Module, x: Tensor) -> None:
+        channels = x.ndim - 1 if isinstance(reader, nn.Linear) else 1
+        pixels = tuple(i for i in range(x.ndim) if i != channels)
         sizes[name].append(x.abs().mean(pixels))
 
     hooks = [
-        found.model.get_submodule(name).register_forward_pre_hook(lambda _, given, name=name: note(name, given[0]))
+        found.model.get_submodule(name).register_forward_pre_hook(lambda m, given, name=name: note(name, m, given[0]))
         for name in readers
     ]
     for x, _ in batches:
