@@ -23,7 +23,15 @@ from attendc.files import replace_file, sha256
 from attendc.models.registry import build
 from attendc.types import Architecture, Spec
 
-__all__ = ["Weights", "load_model", "read_weights", "save_checkpoint", "spec_from_json", "spec_to_json"]
+__all__ = [
+    "Weights",
+    "checkpoint_bytes",
+    "load_model",
+    "read_weights",
+    "save_checkpoint",
+    "spec_from_json",
+    "spec_to_json",
+]
 
 _METADATA_KEY = "attendc.spec"
 _NESTED_KEYS = ("state_dict", "model", "ema")
@@ -75,17 +83,22 @@ def spec_from_json(text: str) -> Spec:
         ) from e
 
 
+def checkpoint_bytes(model: nn.Module, spec: Spec) -> bytes:
+    """Return weights and Spec as the content of one .safetensors."""
+    from safetensors.torch import save
+
+    # Cloned, since safetensors refuses tensors that share memory (tied weights).
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
+    return save(tensors, metadata={_METADATA_KEY: spec_to_json(spec)})
+
+
 def save_checkpoint(path: Path, model: nn.Module, spec: Spec) -> None:
     """Write weights and Spec as one .safetensors, whole or not at all.
 
     Raises:
         OutputError: if the file cannot be written.
     """
-    from safetensors.torch import save
-
-    # Cloned, since safetensors refuses tensors that share memory (tied weights).
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    content = save(tensors, metadata={_METADATA_KEY: spec_to_json(spec)})
+    content = checkpoint_bytes(model, spec)
     with replace_file(path) as beside:
         beside.write_bytes(content)
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from attendc import __version__
-from attendc.checkpoint import save_checkpoint
+from attendc.checkpoint import checkpoint_bytes
 from attendc.compress.capture import check_classifier, probe
 from attendc.compress.masks import MaskKind, frozen_zeros, mask_weights
 from attendc.compress.pruning.recover import HELD_OUT, refresh_batch_norms
@@ -20,8 +20,8 @@ from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import DataError
 from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
-from attendc.jobs.outputs import checkpoint_outputs, write_json
-from attendc.manifest import file_entry, versions
+from attendc.jobs.outputs import checkpoint_outputs, write_with_manifest
+from attendc.manifest import versions
 from attendc.train import Task, TrainOptions, hold_out, train
 
 __all__ = ["MaskRequest", "mask_checkpoint"]
@@ -76,11 +76,7 @@ def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:
         done = "recovered" if request.recover.epochs else "batch norms measured again"
         steps.append(step_row(done, masked, preprocess, judged))
     context.warn(NOTE)
-    save_checkpoint(
-        request.output,
-        masked,
-        opened.spec.after(step="mask", kind=request.kind, ratio=request.ratio, results=steps, seed=context.seed),
-    )
+    told = {"kind": request.kind, "ratio": request.ratio, "results": steps, "seed": context.seed}
     path = request.checkpoint.path
     manifest = {
         "attendc": __version__,
@@ -95,10 +91,9 @@ def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:
         "zeros": zeros,
         "steps": steps,
         "warnings": list(context.warnings),
-        "outputs": {request.output.name: file_entry(request.output)},
     }
-    write_json(outputs["manifest"], manifest)
-    return manifest
+    contents = {request.output: checkpoint_bytes(masked, opened.spec.after(step="mask", **told))}
+    return write_with_manifest(contents, outputs["manifest"], manifest)
 
 
 def _recover(masked: nn.Module, opened: Opened, dataset: Dataset, options: TrainOptions, context: Context) -> None:

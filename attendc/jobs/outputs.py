@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from attendc.errors import OutputError
 from attendc.files import check_writable, replace_file
 
-__all__ = ["check_new", "checkpoint_outputs", "write_json", "write_text"]
+__all__ = ["check_new", "checkpoint_outputs", "write_text", "write_with_manifest"]
 
 
 def checkpoint_outputs(output: Path, beside: Sequence[str], *, force: bool) -> dict[str, Path]:
@@ -38,12 +40,30 @@ def check_new(path: Path, *, force: bool) -> None:
         raise OutputError(f"{path} exists already", hint="Add --force to replace it")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    write_text(path, json.dumps(content, indent=2, default=str) + "\n")
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    with replace_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a text, whole or not at all.
+
+    Raises:
+        OutputError: if it cannot be written.
+    """
+    _write_together({path: text.encode()})
+
+
+def write_with_manifest(contents: Mapping[Path, bytes], path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Write files and the manifest that lists them, all or none; return the manifest with its list of "outputs".
+
+    Raises:
+        OutputError: if one cannot be written; what was there stays then.
+    """
+    outputs = {p.name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for p, c in contents.items()}
+    told = {**manifest, "outputs": outputs}
+    text = json.dumps(told, indent=2, default=str) + "\n"
+    _write_together({**contents, path: text.encode()})
+    return told
+
+
+def _write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write each beside its place first: they take their places when all of them are on the disk."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            stack.enter_context(replace_file(path)).write_bytes(content)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from attendc import __version__
-from attendc.checkpoint import save_checkpoint
+from attendc.checkpoint import checkpoint_bytes
 from attendc.compress.capture import check_classifier, probe
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.plan import PrunePlan, plan_from_json, plan_to_json
@@ -22,8 +22,8 @@ from attendc.data.images import Dataset, Images
 from attendc.errors import CheckpointError, OutputError
 from attendc.jobs.analyze import pruning_sensitivity
 from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
-from attendc.jobs.outputs import check_new, checkpoint_outputs, write_json, write_text
-from attendc.manifest import file_entry, versions
+from attendc.jobs.outputs import check_new, checkpoint_outputs, write_text, write_with_manifest
+from attendc.manifest import versions
 from attendc.models.surgery import merged
 from attendc.types import Spec
 
@@ -70,11 +70,11 @@ def prune_checkpoint(request: PruneRequest, context: Context) -> dict[str, Any]:
     pruned = prune_opened(opened, dataset, judged, request.options, context, given=given)
     spec = pruned_spec(opened.spec, request.options, pruned, context)
     manifest = _manifest(request, opened, pruned, context)
-    save_checkpoint(outputs["checkpoint"], pruned.model, spec)
-    write_text(outputs["plan"], plan_to_json(pruned.plan))
-    manifest["outputs"] = {outputs[k].name: file_entry(outputs[k]) for k in ("checkpoint", "plan")}
-    write_json(outputs["manifest"], manifest)
-    return manifest
+    contents = {
+        outputs["plan"]: plan_to_json(pruned.plan).encode(),
+        outputs["checkpoint"]: checkpoint_bytes(pruned.model, spec),
+    }
+    return write_with_manifest(contents, outputs["manifest"], manifest)
 
 
 def prune_opened(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -320,4 +321,20 @@ def test_without_an_output_nothing_can_be_written(request_: PruneRequest) -> Non
 def test_a_plan_alone_can_be_looked_at_without_an_output(request_: PruneRequest) -> None:
     told = run(request_, output=None, plan_only=True)
     assert (told["cost"], told["part"], told["written"]) == (4916, 4916 / 7528, None)
+    assert left(request_) == []
+
+
+def test_a_disk_that_is_full_before_the_manifest_leaves_nothing(request_: PruneRequest, tmp_path: Path) -> None:
+    """The manifest is the largest of the three, and files may become as large as the checkpoint only."""
+    options = dataclasses.replace(TWO_LEFT, steps=2, recover=ONE_EPOCH)
+    run(request_, output=tmp_path / "y.safetensors", options=options)
+    sizes = [(tmp_path / f"y.{what}").stat().st_size for what in ("safetensors", "plan.json", "manifest.json")]
+    assert sizes[2] > sizes[0] + 500 > sizes[1] + 500
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[0], before[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write \S*/x\.manifest\.json: File too large"):
+            run(request_, options=options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert left(request_) == []
