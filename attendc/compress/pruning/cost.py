@@ -25,18 +25,17 @@ def params(shapes: Shapes) -> float:
 
 
 def int8_bytes(shapes: Shapes) -> float:
-    """Return an estimate of the bytes of the int8 TFLite file, within 2 % on networks of 40 kB and more.
+    """Return an estimate of the bytes of the int8 TFLite file, within 2 % on trained networks of 80 kB and more.
 
-    A weight takes one byte; an output channel takes bias (4), and scale (4) and zero point (8) of both weight and
-    bias. The rest, by `benchmarks/file_bytes.py`, is what operators and their tensors are described with.
+    A weight takes a byte; an output channel takes its bias (4), and scale (4) and zero point (8) of both its weights
+    and its bias; a layer takes what describes it and the tensors around it, fitted by `benchmarks/file_bytes.py`.
     """
     layers = [s for s in shapes.values() if s.kind in ("conv", "linear", "pool")]
-    return BYTES_FILE + sum(s.weights + s.outputs * BYTES_CHANNEL + BYTES_LAYER for s in layers)
+    return sum(s.weights + s.outputs * BYTES_CHANNEL + BYTES_LAYER for s in layers)
 
 
 BYTES_CHANNEL = 28
-BYTES_LAYER = 1000
-BYTES_FILE = 4000
+BYTES_LAYER = 660
 
 
 COSTS: dict[str, Cost] = {"macs": macs, "params": params, "bytes": int8_bytes}

@@ -74,7 +74,12 @@ def ratios_by_hand(found: Dependencies, keep: Mapping[str, float]) -> tuple[dict
             continue
         if not 0 < part < 1:
             raise UsageError(f"--keep {name}={part:g}: a part is between 0 and 1", hint="0 only removes a block")
-        ratios[_group_named(found, name).name] = part
+        group = _group_named(found, name).name
+        if ratios.setdefault(group, part) != part:
+            raise UsageError(
+                f"--keep {name}={part:g}: it goes with {group}, of which {ratios[group]:g} stay",
+                hint="Give one part for both",
+            )
     return ratios, tuple(removed)
 
 
