@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
+from attendc.errors import UsageError
+
 __all__ = ["Advance", "Context", "silent_progress"]
 
 Advance = Callable[[int, str], None]
@@ -46,3 +48,15 @@ class Context:
         """Print the line and keep it for the manifest."""
         self.warnings.append(text)
         self.say(f"warning: {text}")
+
+    def check_device(self) -> None:
+        """Check, before any work, that the device is there.
+
+        Raises:
+            UsageError: if not.
+        """
+        if self.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise UsageError("no CUDA device is available", hint="Use --device cpu")

@@ -56,6 +56,7 @@ def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:
     Raises:
         AttendcError: of the kind that fits; nothing is written then.
     """
+    context.check_device()
     outputs = checkpoint_outputs(request.output, ("manifest",), force=request.force)
     torch.manual_seed(context.seed)
     opened = open_checkpoint(request.checkpoint)

@@ -57,6 +57,7 @@ def prune_checkpoint(request: PruneRequest, context: Context) -> dict[str, Any]:
     Raises:
         AttendcError: of the kind that fits; nothing is written then.
     """
+    context.check_device()
     outputs = _outputs(request)
     given = plan_from_json(_text(request.plan)) if request.plan is not None else None
     torch.manual_seed(context.seed)

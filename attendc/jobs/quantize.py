@@ -96,6 +96,7 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
     Raises:
         AttendcError: of the kind that fits; then no folder is left behind.
     """
+    context.check_device()
     random = request.calib == RANDOM
     if random and (request.qat is not None or request.prune is not None):
         named = "--qat" if request.qat is not None else "--prune"

@@ -69,7 +69,7 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
         check_writable(path)
         if path.exists() and not request.force:
             raise OutputError(f"{path} exists already", hint="Add --force to replace it")
-    _check_device(context.device)
+    context.check_device()
     dataset = load_dataset(request.data, seed=context.seed)
     labels = load_dataset(request.spec_data).labels if request.spec_data else dataset.labels
     if len(labels) != len(dataset.labels):
@@ -107,11 +107,6 @@ def torch_seed(seed: int) -> None:
 
 def _last_path(output: Path) -> Path:
     return output.with_suffix(".last.safetensors")
-
-
-def _check_device(device: str) -> None:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available", hint="Use --device cpu")
 
 
 def _architecture(request: TrainRequest, classes: int) -> Architecture:

@@ -209,6 +209,13 @@ def test_an_input_that_the_network_does_not_take_is_named(request_: MaskRequest)
     assert left(request_) == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(request_: MaskRequest) -> None:
+    with pytest.raises(UsageError, match=r"no CUDA device is available\. Use --device cpu"):
+        mask_checkpoint(dataclasses.replace(request_, recover=ONE_EPOCH), Context(device="cuda"))
+    assert left(request_) == []
+
+
 @pytest.mark.parametrize("existing", ["x.safetensors", "x.manifest.json"])
 def test_neither_file_is_replaced_without_force(request_: MaskRequest, existing: str) -> None:
     (request_.output.parent / existing).write_text("precious")

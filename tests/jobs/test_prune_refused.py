@@ -282,6 +282,15 @@ def test_an_input_that_the_network_does_not_take_is_named(request_: PruneRequest
     assert left(request_) == []
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("recover", [None, ONE_EPOCH])
+def test_a_gpu_that_is_not_there_is_refused(request_: PruneRequest, recover: TrainOptions | None) -> None:
+    request = dataclasses.replace(request_, options=dataclasses.replace(TWO_LEFT, recover=recover))
+    with pytest.raises(UsageError, match=r"no CUDA device is available\. Use --device cpu"):
+        prune_checkpoint(request, Context(device="cuda"))
+    assert left(request_) == []
+
+
 @pytest.mark.parametrize("existing", ["x.safetensors", "x.plan.json", "x.manifest.json"])
 def test_none_of_the_three_is_replaced_without_force(request_: PruneRequest, existing: str) -> None:
     assert request_.output is not None
