@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attendc.compress.pruning.budget import budget_of
-from attendc.compress.pruning.cost import COSTS, int8_bytes, params
+from attendc.compress.pruning.cost import BYTES_CHANNEL, BYTES_LAYER, COSTS, int8_bytes, params
 from attendc.compress.pruning.shapes import LayerShape, Shapes
 from attendc.errors import UsageError
 
@@ -34,7 +34,7 @@ def test_a_part_of_the_whole_or_an_amount(unit: str, text: str, limit: float) ->
 
 
 def test_a_part_of_the_bytes_is_of_the_whole_file() -> None:
-    whole = 4000 + 90_000 + 100 * 28 + 1000
+    whole = 90_000 + 100 * BYTES_CHANNEL + BYTES_LAYER
     assert int8_bytes(SHAPES) == whole
     assert budget_of("bytes", "0.5", SHAPES).limit == whole / 2
 

@@ -12,7 +12,7 @@ from nets import mixed, small, tiny
 from torch import nn
 
 from attendc.compress.pruning.channels import remove_channels
-from attendc.compress.pruning.cost import COSTS, TILE, int8_bytes, macs, params
+from attendc.compress.pruning.cost import BYTES_CHANNEL, BYTES_LAYER, COSTS, TILE, int8_bytes, macs, params
 from attendc.compress.pruning.dependencies import find_dependencies
 from attendc.compress.pruning.shapes import LayerShape, Shapes, measure_shapes, shrunk
 from attendc.metrics import count_macs, count_params
@@ -31,7 +31,8 @@ def test_by_hand() -> None:
     assert macs(BY_HAND) == 144 * 64 + 80
     assert params(BY_HAND) == (144 + 8) + 16 + (80 + 10)
     channels, weights, layers = 8 + 8 + 10, 144 + 32 + 80, 3
-    assert int8_bytes(BY_HAND) == 4000 + weights + channels * 28 + layers * 1000
+    assert int8_bytes(BY_HAND) == weights + channels * BYTES_CHANNEL + layers * BYTES_LAYER
+    assert BYTES_CHANNEL == 4 + 2 * (4 + 8)  # a bias, and scale and zero point of weights and bias
 
 
 def test_budgets_can_be_given_in_each_of_these_units() -> None:
