@@ -76,8 +76,8 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
     attendc prune examples/attendnext_nano.safetensors --bytes 100k --plan-only -o plan.json
     attendc prune examples/attendnext_nano.safetensors --plan plan.json -o pruned.safetensors
     """  # noqa: D301 - \b is for click: keep these lines
-    masks = _masks(given)
     with session(given, device=given.pop("device")) as (console, context):
+        masks = _masks(given)
         source = checkpoint_request(checkpoint, given)
         output = given.pop("output") or (None if given["plan_only"] else _beside(checkpoint))
         recover = _recover_options(given)
@@ -125,6 +125,10 @@ def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions
         raise UsageError(f"{' and '.join(f'--{n}' for n in asked)} are two budgets", hint="Give one of them")
     if given["plan"] is not None and (asked or keep):
         raise UsageError("--plan says what goes already", hint="Leave out the budget and --keep, or --plan")
+    if given["plan"] is not None and given["plan_only"]:
+        raise UsageError("--plan-only makes a plan, and --plan gives one", hint="Leave out one of them")
+    if guard and no_guard:
+        raise UsageError("--guard and --no-guard contradict each other", hint="Leave out one of them")
     unit, amount = next(iter(asked.items()), ("", ""))
     return PruneOptions(
         unit,
@@ -160,7 +164,7 @@ def _masks(given: dict[str, Any]) -> tuple[MaskKind, float] | None:
 
 
 def _check_masks(given: dict[str, Any]) -> None:
-    also = [n for n in (*_BUDGETS, "keep", "plan", "plan_only", "sensitivity") if given[n]]
+    also = [n for n in (*_BUDGETS, "keep", "plan", "plan_only", "sensitivity", "guard", "no_guard") if given[n]]
     if also:
         named = ", ".join(f"--{n.replace('_', '-')}" for n in also)
         raise UsageError(f"masks do not go with {named}", hint="Prune channels first, then mask the pruned checkpoint")

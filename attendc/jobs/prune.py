@@ -148,6 +148,8 @@ def _outputs(request: PruneRequest) -> dict[str, Path]:
         return checkpoint_outputs(request.output, ("plan", "manifest"), force=request.force)
     if request.output is None:
         return {}
+    if request.output.suffix != ".json":
+        raise OutputError(f"{request.output} is no name of a plan", hint="Give one that ends in .json")
     check_new(request.output, force=request.force)
     return {"plan": request.output}
 

@@ -35,7 +35,8 @@ def budget_of(unit: str, text: str, shapes: Shapes) -> Budget:
     cost = COSTS[unit]
     whole = cost(shapes)
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kMG]?)", text.strip())
-    if match is None:
+    # Nobody means one and a half multiply-accumulates by 1.5.
+    if match is None or (not match[2] and "." in match[1] and float(match[1]) >= 1):
         raise UsageError(f"{unit}={text} is no budget", hint=f"Give a part such as {unit}=0.5 or an amount: {unit}=40k")
     amount = float(match[1]) * _UNITS[match[2]]
     limit = amount * whole if amount < 1 and not match[2] else amount
