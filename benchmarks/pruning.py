@@ -45,8 +45,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "stock/taylor": {},
     "stock/l2": {},
     "stock, guarded/taylor": {"guarded": True},
-    "stock, guarded/l2": {"guarded": True},
-    "attendc/l2": {"importance": "l2"},
     "attendc/taylor": {"importance": "taylor"},
     "attendc/sensitivity": {"importance": "taylor", "sensitivity": True},
     "attendc, 4 steps/sensitivity": {"importance": "taylor", "sensitivity": True, "steps": 4},
