@@ -136,13 +136,13 @@ def gates_of(given: dict[str, Any]) -> Gates:
     return Gates(given.pop("min_agreement"), given.pop("max_drop"))
 
 
-def key_values(texts: tuple[str, ...]) -> dict[str, object]:
+def key_values(texts: tuple[str, ...], option: str = "--model-arg") -> dict[str, object]:
     """Return {K: V} of `K=V` texts; a V that is JSON (a number, a list, true) becomes that, else it stays text."""
     values: dict[str, object] = {}
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key:
-            raise click.BadParameter(f"{text!r} is not K=V")
+            raise click.BadParameter(f"{text!r} is not K=V", param_hint=option)
         try:
             values[key] = json.loads(value)
         except json.JSONDecodeError:

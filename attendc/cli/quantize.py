@@ -138,12 +138,11 @@ def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
     from attendc.compress.pruning.prune import PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS
 
-    values = key_values(tuple(part for text in texts for part in text.split(",")))
+    values = key_values(tuple(part.strip() for text in texts for part in text.split(",")), "--prune")
     budgets = [name for name in ("macs", "params", "bytes") if name in values]
     if len(budgets) != 1:
-        raise UsageError(
-            f"--prune names {' and '.join(budgets) or 'no'} budget", hint="Give one of macs=0.5, params=0.5, bytes=100k"
-        )
+        named = f"several budgets: {', '.join(budgets)}" if budgets else "no budget"
+        raise UsageError(f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k")
     amount = str(values.pop(budgets[0]))
     for name, value in values.items():
         if name not in _PRUNE_VALUES or value not in _PRUNE_VALUES[name]:
