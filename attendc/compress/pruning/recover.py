@@ -20,6 +20,8 @@ RECOVER_OPTIONS = TrainOptions(epochs=2, lr=4e-3, weight_decay=0.01, warmup=0.1,
 """Steps as long as those of training from scratch: what is left has to find its place again."""
 HELD_OUT = 0.05
 """Part of the training images that chooses the best epoch."""
+BATCH = 64
+"""Images at once for the statistics of batch norms."""
 Norm = nn.modules.batchnorm._BatchNorm
 
 
@@ -57,9 +59,13 @@ def refresh_batch_norms(
 ) -> None:
     """Measure mean and variance of every batch norm again, in place, on `count` images; nothing is trained.
 
-    The other modules stay in eval mode. With images of one pixel left, or none, statistics of a batch would be no
-    number: then it is left as it is.
+    The other modules stay in eval mode. A batch of a single image is left out: where one pixel is left, its variance
+    would be no number. Without two images all is left as it is.
     """
+    chosen = evenly(images, count)
+    chosen = take(chosen, range(len(chosen) - (len(chosen) % BATCH == 1)))
+    if len(chosen) == 0:
+        return
     norms = [m for m in model.modules() if isinstance(m, Norm) and m.track_running_stats]
     momenta = [m.momentum for m in norms]
     model.eval()
@@ -67,9 +73,8 @@ def refresh_batch_norms(
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches
         norm.train()
-    chosen = evenly(images, count)
     with context.progress("batch norms", len(chosen)) as advance:
-        for x, _ in batches(chosen, preprocess, batch_size=64):
+        for x, _ in batches(chosen, preprocess, batch_size=BATCH):
             model(x)
             advance(len(x), "")
     for norm, momentum in zip(norms, momenta, strict=True):
