@@ -143,7 +143,7 @@ def prune_network(
     rounds = []
     for index, target in enumerate(targets):
         if index:
-            found = find_dependencies(now, task.sample)
+            found = _named_as(start, find_dependencies(now, task.sample))
         choice = Choice(given) if given else _choice(now, found, task, options, target, context)
         now, taken = apply_prune_plan(now, choice.plan, found, task.sample)
         plan, surgery = joined(plan, choice.plan), merged(surgery, taken)
@@ -152,6 +152,13 @@ def prune_network(
         rounds.append(row)
         now = _recovered(now, model, task, options, (index, len(targets)), steps, row, context)
     return Pruned(now, surgery, plan, tuple(steps), tuple(rounds), start.refused)
+
+
+def _named_as(start: Dependencies, found: Dependencies) -> Dependencies:
+    """Give the groups of a later round the names of the first: the layer of the name may have gone with its block."""
+    names = {m.layer: g.name for g in start.groups for m in g.members if m.side != "in"}
+    groups = tuple(replace(g, name=names.get(g.name, g.name)) for g in found.groups)
+    return replace(found, groups=groups, raw={names.get(name, name): item for name, item in found.raw.items()})
 
 
 def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = True) -> None:
