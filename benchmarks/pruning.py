@@ -61,6 +61,7 @@ class Run:
     data: str
     macs: float
     epochs: int
+    images: int
 
 
 def main() -> None:
@@ -70,12 +71,13 @@ def main() -> None:
     parser.add_argument("--data", default="fashion-mnist-mini")
     parser.add_argument("--macs", type=float, default=0.5, help="part of the multiply-accumulates that may stay")
     parser.add_argument("--epochs", type=int, default=1, help="of recovery")
+    parser.add_argument("--images", type=int, default=20000, help="training images of recovery, spread over the whole")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
     runs = [
-        Run(method, seed, given.checkpoint, given.data, given.macs, given.epochs)
+        Run(method, seed, given.checkpoint, given.data, given.macs, given.epochs, given.images)
         for seed in given.seeds
         for method in given.methods
     ]
@@ -94,6 +96,7 @@ def measure(run: Run) -> tuple[float, float, float]:
     context = Context(run.seed)
     opened = open_checkpoint(CheckpointRequest(run.checkpoint, data=run.data))
     dataset = open_dataset(opened.spec, seed=run.seed)
+    dataset = dataclasses.replace(dataset, train=evenly(dataset.train, run.images))
     recovery = dataclasses.replace(RECOVER_OPTIONS, epochs=run.epochs)
     kind, importance = run.method.split("/")
     if kind.startswith("stock"):
