@@ -47,7 +47,9 @@ def options(*given: Callable[[F], F]) -> Callable[[F], F]:
 
 
 common_options = options(
-    click.option("--seed", default=0, show_default=True, type=int, help="Of every random choice."),
+    click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of every random choice."
+    ),
     click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
     click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),

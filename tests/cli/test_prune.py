@@ -120,6 +120,11 @@ def test_help_shows_examples_and_every_kind_of_budget(capfd: pytest.CaptureFixtu
         assert text in out
 
 
+def test_where_nothing_is_guarded_no_guard_is_to_blame(prune: Prune, capfd: pytest.CaptureFixture[str]) -> None:
+    assert prune("--macs=600", "--no-guard") == 2
+    assert told(capfd).endswith("600 were asked for. Ask for less")
+
+
 def test_without_an_output_it_is_named_after_the_checkpoint(
     small_checkpoint: Path, small_npz: Path, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +227,8 @@ def test_masks_leave_the_costs_and_say_that_nothing_runs_faster(
         (["--macs=8k"], "error: macs=8k is not below the 7,528 of this network. For example macs=0.5"),
         (["--macs=0"], "error: macs=0 is not below"),
         (["--macs=3k"], "error: the budget macs=3k cannot be met: nothing more can go: 3,610 macs are left"),
+        (["--macs=0.7", "--seed=-1"], "-1 is not in the range 0<=x<=4294967295"),
+        (["--macs=0.7", "--seed=18446744073709551616"], "is not in the range 0<=x<=4294967295"),
         (["--macs=0.5", "--params=0.5"], "error: --macs and --params are two budgets. Give one of them"),
         (["--macs=0.5", "--plan=p.json"], "error: --plan says what goes already. Leave out the budget"),
         (["--keep=0=0.5", "--plan=p.json"], "error: --plan says what goes already"),

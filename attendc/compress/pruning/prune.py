@@ -212,7 +212,7 @@ def _choice(
     if target.budget is not None and choice.cost is not None and choice.cost > target.budget.limit:
         raise UsageError(
             f"the budget {options.unit}={options.amount} cannot be met: {choice.note}",
-            hint=f"Ask for less, or guard less than {', '.join(guard) or 'nothing'} (--guard)",
+            hint="Ask for less" + (f", or guard less than {', '.join(guard)} (--guard)" if guard else ""),
         )
     if choice.note:
         context.warn(choice.note)
