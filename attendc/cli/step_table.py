@@ -43,5 +43,3 @@ def print_plan(console: Console, found: dict[str, Any]) -> None:
     print_refused(console, found["refused"])
     if found["part"] is not None:
         console.result(f"{found['cost']:,.0f} {found['unit']} are left, {found['part']:.3f} of the whole")
-    if found["note"]:
-        console.result(found["note"])

@@ -97,11 +97,6 @@ def test_json_is_the_manifest_and_all_of_stdout(prune: Prune, output: Path, capf
     assert json.loads(capfd.readouterr().out) == manifest_of(output)
 
 
-def test_quiet_says_nothing_of_the_progress(prune: Prune, capfd: pytest.CaptureFixture[str]) -> None:
-    assert prune("--macs=4.92k", "--quiet") == 0
-    assert "batch norms" not in capfd.readouterr().err
-
-
 def test_inspect_tells_the_numbers_of_the_table(prune: Prune, output: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert prune("--macs=4.92k") == 0
     last = cells(capfd.readouterr().out)[-1]
@@ -184,6 +179,14 @@ def test_a_plan_without_an_output_is_only_shown(
     printed = json.loads(capfd.readouterr().out)
     assert (printed["cost"], printed["written"], printed["plan"]["layers"]["1.0"]["of"]) == (4916, None, 4)
     assert names(tmp_path) == before
+
+
+def test_how_far_a_plan_ends_below_its_budget_is_said_once(
+    prune: Prune, output: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert prune("--macs=6k", "--plan-only", f"-o{output.with_name('plan.json')}") == 0
+    out, err = capfd.readouterr()
+    assert (out + err).count("the smallest last step went 18.1% below the budget") == 1  # 1 - 4916 / 6000
 
 
 def test_a_hand_that_changes_a_plan_is_followed(prune: Prune, output: Path) -> None:

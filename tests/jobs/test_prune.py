@@ -190,6 +190,13 @@ def test_a_last_step_that_goes_too_far_is_a_warning(request_: PruneRequest) -> N
     assert manifest["rounds"][0]["note"] == manifest["warnings"][0]
 
 
+def test_how_far_a_round_before_the_last_goes_is_no_warning(request_: PruneRequest) -> None:
+    """Half way, 6086 MACs are asked for and 4916 are left, which are what the whole budget asks for."""
+    manifest = run(request_, options=dataclasses.replace(TWO_LEFT, steps=2))
+    assert [row["note"][:22] for row in manifest["rounds"]] == ["the smallest last step", ""]
+    assert manifest["warnings"] == []
+
+
 # The same again
 
 

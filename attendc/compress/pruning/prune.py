@@ -117,7 +117,10 @@ def plan_pruning(
     _check_options(task, options)
     found = find_dependencies(model, task.sample)
     whole = replace(options, steps=1)
-    return _choice(model, found, task, options, _targets(model, found, task, whole)[0], context), found
+    choice = _choice(model, found, task, options, _targets(model, found, task, whole)[0], context)
+    if choice.note:
+        context.warn(choice.note)
+    return choice, found
 
 
 def prune_network(
@@ -145,6 +148,8 @@ def prune_network(
         if index:
             found = _named_as(start, find_dependencies(now, task.sample))
         choice = Choice(given) if given else _choice(now, found, task, options, target, context)
+        if choice.note and index == len(targets) - 1:
+            context.warn(choice.note)
         now, taken = apply_prune_plan(now, choice.plan, found, task.sample)
         plan, surgery = joined(plan, choice.plan), merged(surgery, taken)
         steps.append(step_row("pruned", now, task.preprocess, task.judged))
@@ -214,8 +219,6 @@ def _choice(
             f"the budget {options.unit}={options.amount} cannot be met: {choice.note}",
             hint="Ask for less" + (f", or guard less than {', '.join(guard)} (--guard)" if guard else ""),
         )
-    if choice.note:
-        context.warn(choice.note)
     return choice
 
 
