@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ __all__ = ["prune_command"]
 
 _PATH = click.Path(path_type=Path)
 _BUDGETS = ("macs", "params", "bytes")
+_CHOICE = (*_BUDGETS, "keep", "importance", "sensitivity", "guard", "no_guard", "steps")
+"""What only a choice of channels goes by."""
+_DEFAULTS = {"importance": "taylor", "steps": 1}
 
 _choice_options = options(
     click.option("--macs", metavar="PART|N", help="Budget: 0.5 of the multiply-accumulates, or 6M of them."),
@@ -28,7 +32,7 @@ _choice_options = options(
     click.option("--keep", multiple=True, metavar="LAYER=PART", help="By hand; a block's 0 removes it. Repeatable."),
     click.option(
         "--importance",
-        default="taylor",
+        default=_DEFAULTS["importance"],
         show_default=True,
         type=click.Choice(["l1", "l2", "taylor", "bn", "activation"]),
         help="How channels are weighed.",
@@ -38,7 +42,9 @@ _choice_options = options(
         "--guard", multiple=True, metavar="NAME", help="Layer or module that stays.  [default: stem, stage 1]"
     ),
     click.option("--no-guard", is_flag=True, help="Let everything be pruned."),
-    click.option("--steps", default=1, show_default=True, type=click.IntRange(1), help="Rounds to the budget."),
+    click.option(
+        "--steps", default=_DEFAULTS["steps"], show_default=True, type=click.IntRange(1), help="Rounds to the budget."
+    ),
 )
 _recovery_options = options(
     click.option("--epochs", type=click.IntRange(0), help="Of recovery, in all rounds together.  [default: 2]"),
@@ -118,15 +124,12 @@ def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions
     """Take what says how to prune out of `given`."""
     from attendc.compress.pruning.prune import PruneOptions
 
+    _check_plan(given)
     budgets = {name: given.pop(name) for name in _BUDGETS}
     asked = {name: text for name, text in budgets.items() if text is not None}
     keep, guard, no_guard = given.pop("keep"), given.pop("guard"), given.pop("no_guard")
     if len(asked) > 1:
         raise UsageError(f"{' and '.join(f'--{n}' for n in asked)} are two budgets", hint="Give one of them")
-    if given["plan"] is not None and (asked or keep):
-        raise UsageError("--plan says what goes already", hint="Leave out the budget and --keep, or --plan")
-    if given["plan"] is not None and given["plan_only"]:
-        raise UsageError("--plan-only makes a plan, and --plan gives one", hint="Leave out one of them")
     if guard and no_guard:
         raise UsageError("--guard and --no-guard contradict each other", hint="Leave out one of them")
     unit, amount = next(iter(asked.items()), ("", ""))
@@ -163,8 +166,20 @@ def _masks(given: dict[str, Any]) -> tuple[MaskKind, float] | None:
     return ("2:4", 0.5) if two_four else ("unstructured", part) if part is not None else None
 
 
+def _check_plan(given: dict[str, Any]) -> None:
+    if given["plan"] is None:
+        return
+    if given["plan_only"]:
+        raise UsageError("--plan-only makes a plan, and --plan gives one", hint="Leave out one of them")
+    if named := _named(given, _CHOICE):
+        raise UsageError("--plan says what goes already", hint=f"Leave out {named}, or --plan")
+
+
+def _named(given: dict[str, Any], names: Sequence[str]) -> str:
+    """Return which of these options are given, as typed."""
+    return ", ".join(f"--{n.replace('_', '-')}" for n in names if given[n] and given[n] != _DEFAULTS.get(n))
+
+
 def _check_masks(given: dict[str, Any]) -> None:
-    also = [n for n in (*_BUDGETS, "keep", "plan", "plan_only", "sensitivity", "guard", "no_guard") if given[n]]
-    if also:
-        named = ", ".join(f"--{n.replace('_', '-')}" for n in also)
+    if named := _named(given, (*_CHOICE, "plan", "plan_only")):
         raise UsageError(f"masks do not go with {named}", hint="Prune channels first, then mask the pruned checkpoint")
