@@ -11,10 +11,12 @@ network as it was. The seed draws the order of the images and the augmentation. 
 from __future__ import annotations
 
 import argparse
+import bisect
 import copy
 import dataclasses
 import statistics
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 
 import torch
 import torch_pruning
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from attendc.compress.capture import probe
@@ -124,25 +126,44 @@ def stock(opened: Opened, dataset: Dataset, importance: str, run: Run, *, guarde
     preprocess = opened.spec.preprocess
     limit = run.macs * count_macs(opened.model, preprocess.input_shape)
     weighed_on = list(batches(evenly(dataset.train, 2048), preprocess, batch_size=64))
-    for percent in range(1, 100):
-        model = copy.deepcopy(opened.model).requires_grad_(True)
-        if importance == "taylor":
-            for x, targets in weighed_on:
-                functional.cross_entropy(model(x), targets).backward()
-        ignored = [model.head, model.stem, model.stages[0]] if guarded else [model.head]
-        pruner = torch_pruning.pruner.BasePruner(
-            model,
-            probe(preprocess),
-            importance=STOCK[importance](),
-            global_pruning=True,
-            pruning_ratio=percent / 100,
-            ignored_layers=ignored,
-        )
-        pruner.step()
-        if count_macs(model.eval(), preprocess.input_shape) <= limit:
-            model.zero_grad()
-            return model
-    raise SystemExit(f"stock does not reach {run.macs} of the MACs")
+
+    def at(percent: int) -> nn.Module:
+        return pruned_by_stock(opened.model, probe(preprocess), weighed_on, importance, percent / 100, guarded=guarded)
+
+    def is_enough(percent: int) -> bool:
+        return count_macs(at(percent), preprocess.input_shape) <= limit
+
+    percent = bisect.bisect_left(range(1, 100), True, key=is_enough) + 1
+    if percent == 100:
+        raise SystemExit(f"stock does not reach {run.macs} of the MACs")
+    return at(percent)
+
+
+def pruned_by_stock(
+    network: nn.Module,
+    sample: Tensor,
+    weighed_on: Sequence[tuple[Tensor, Tensor]],
+    importance: str,
+    ratio: float,
+    *,
+    guarded: bool,
+) -> nn.Module:
+    """Return a copy without `ratio` of the channels, ranked over the whole network."""
+    model = copy.deepcopy(network).requires_grad_(True)
+    if importance == "taylor":
+        for x, targets in weighed_on:
+            functional.cross_entropy(model(x), targets).backward()
+    ignored = [model.head, model.stem, model.stages[0]] if guarded else [model.head]
+    torch_pruning.pruner.BasePruner(
+        model,
+        sample,
+        importance=STOCK[importance](),
+        global_pruning=True,
+        pruning_ratio=ratio,
+        ignored_layers=ignored,
+    ).step()
+    model.zero_grad()
+    return model.eval()
 
 
 def print_table(found: dict[str, list[tuple[float, float, float]]]) -> None:
