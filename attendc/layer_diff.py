@@ -59,7 +59,7 @@ def layer_distances(graph: fx.GraphModule, kind: str, path: Path, x: Tensor) -> 
         match = next((t for t in held if (t[0], t[1], t[2].shape) == key), None)
         if match is None:
             continue
-        held.remove(match)
+        held = [t for t in held if t is not match]
         steps = np.abs(ours.astype(np.int32) - match[2].astype(np.int32))
         found.append(LayerDistance(name, int(steps.max()), float((steps > MOST_STEPS).mean())))
     return found
