@@ -312,9 +312,8 @@ def test_it_can_be_pruned_again(pruned_tiny: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_it_can_be_quantized_and_what_comes_of_it_is_proven(pruned_tiny: Path, tmp_path: Path) -> None:
-    request = QuantizeRequest(
-        CheckpointRequest(pruned_tiny), tmp_path / "q", calib=8, formats=("tflite", "onnx"), gates=Gates(0.9, 100)
-    )
+    to = {"formats": ("onnx",), "dtypes": ("int8",), "gates": Gates(0.9, 100)}
+    request = QuantizeRequest(CheckpointRequest(pruned_tiny), tmp_path / "q", calib=8, **to)  # type: ignore[arg-type]
     manifest = quantize(request, Context())
     assert manifest["verification"]["scales_equal"] is True
     assert [step["step"] for step in manifest["history"]] == ["prune", "ptq"]
