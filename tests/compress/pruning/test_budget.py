@@ -22,6 +22,7 @@ SHAPES: Shapes = {"a": LayerShape("conv", 100, 100, kernel=9, positions=10)}  # 
         ("macs", "0.5M", 500_000),
         ("macs", "0.0001G", 100_000),
         ("macs", "899999", 899_999),
+        ("macs", "0.0005k", 0.5),
         ("params", "0.1", 9_000),
         ("params", "9k", 9_000),
         ("params", "1", 1),  # an amount: the whole would be no budget

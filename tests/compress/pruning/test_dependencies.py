@@ -235,6 +235,11 @@ def test_a_residual_around_nothing_but_a_gate_can_be_left_out() -> None:
     assert find(small("sigmoid_gate")).blocks == (Block("1", ("1.branch",)),)  # x * sigmoid(0) follows x
 
 
+def test_of_blocks_in_blocks_the_innermost_can_be_left_out() -> None:
+    stage = nn.Sequential(Around(), nn.Sequential(Around()))
+    assert [b.name for b in find(chain(stage, nn.Conv2d(4, 4, 1))).blocks] == ["1.0", "1.1.0"]
+
+
 def test_a_block_that_the_forward_looks_into_is_refused() -> None:
     found = find(LooksInside())
     assert found.blocks == ()

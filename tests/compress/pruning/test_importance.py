@@ -59,10 +59,12 @@ def test_bn_is_the_size_of_the_factor() -> None:
 
 
 def test_activation_is_the_mean_size_that_the_readers_find() -> None:
-    data = ((pixels(1.0, -2.0), torch.tensor([0, 1])), (pixels(0.0, 3.0), torch.tensor([0, 1])))
-    # Mean of |x| is (1 + 2 + 0 + 3) / 4 = 1.5; the channels are 3x and -x
-    first, second = 4.5, 1.5
-    assert worth(two_layers(norm=False), "activation", data) == pytest.approx([2 * first / 3, 2 * second / 3])
+    net = two_layers(norm=False)
+    net[1] = nn.ReLU()  # of 3x and -x
+    data = ((pixels(1.0, -2.0), torch.tensor([0, 1])), (pixels(0.0, -3.0), torch.tensor([0, 1])))
+    first, second = (3 + 0 + 0 + 0) / 4, (0 + 2 + 0 + 3) / 4
+    mean = (first + second) / 2
+    assert worth(net, "activation", data) == pytest.approx([2 * first / mean, 2 * second / mean])
 
 
 def by_gradient(x: float, target: int) -> np.ndarray:

@@ -80,6 +80,12 @@ def test_nothing_else_changes(mini: Dataset) -> None:
     assert not any(m.training for m in after.modules())
 
 
+def test_dropout_keeps_out_of_it(mini: Dataset) -> None:
+    net, images = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1), nn.Flatten(1)), take(mini.train, range(20))
+    (x, _), *_ = batches(images, SMALL, batch_size=20)
+    torch.testing.assert_close(refreshed(net, images)[1].running_var, x.var().view(1))
+
+
 def test_the_momentum_is_what_it_was(mini: Dataset) -> None:
     assert refreshed(normed(), take(mini.train, range(20)))[1].momentum == 0.3
 

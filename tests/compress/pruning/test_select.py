@@ -66,6 +66,10 @@ def test_a_name_guards_what_is_inside_not_what_begins_like_it(found: Dependencie
     assert [b.name for b in candidates_of(found, scores, guard=("stages.1",)).blocks] == ["stages.2.1"]
     inside = candidates_of(found, scores, guard=("stages.1.1.stack.0.0",))
     assert INNER not in {g.name for g in inside.groups}
+    eleven = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1), *[nn.ReLU()] * 8, nn.Conv2d(4, 4, 1), nn.Flatten(1))
+    of_eleven = find_dependencies(nn.Sequential(*eleven, nn.Linear(4, 2)), torch.zeros(1, 1, 1, 1))
+    ones = {g.name: torch.ones(g.size) for g in of_eleven.groups}
+    assert [g.name for g in candidates_of(of_eleven, ones, guard=("1",)).groups] == ["0", "10"]
     with pytest.raises(UsageError, match="the network has no such layer"):
         candidates_of(found, scores, guard=("stages.1.1.st",))
 
