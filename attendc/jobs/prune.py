@@ -19,7 +19,7 @@ from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, plan
 from attendc.compress.pruning.select import Rows
 from attendc.context import Context
 from attendc.data.images import Dataset, Images
-from attendc.errors import CheckpointError, OutputError
+from attendc.errors import OutputError, UsageError
 from attendc.jobs.analyze import pruning_sensitivity
 from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.outputs import check_new, checkpoint_outputs, write_text, write_with_manifest
@@ -158,9 +158,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
-        raise CheckpointError(
-            f"the plan {path} cannot be read: {e}", hint="attendc prune --plan-only writes one"
-        ) from e
+        raise UsageError(f"the plan {path} cannot be read: {e}", hint="attendc prune --plan-only writes one") from e
 
 
 def _manifest(request: PruneRequest, opened: Opened, pruned: Pruned, context: Context) -> dict[str, Any]:

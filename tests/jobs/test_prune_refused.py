@@ -180,7 +180,7 @@ def test_channels_that_are_not_there_are_refused(request_: PruneRequest, keep: l
 
 
 def test_a_plan_that_is_not_there_is_told(request_: PruneRequest, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.json cannot be read: .*No such file"):
+    with pytest.raises(UsageError, match=r"none\.json cannot be read: .*No such file"):
         run(request_, plan=tmp_path / "none.json", options=WITHOUT_BUDGET)
     assert left(request_) == []
 

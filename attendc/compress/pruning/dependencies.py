@@ -18,6 +18,7 @@ import torch_pruning
 from torch import Tensor, nn
 
 from attendc.compress.pruning.channels import remove_channels
+from attendc.compress.pruning.columns import without_columns
 from attendc.compress.pruning.groups import Block, ChannelGroup, Member, Side
 from attendc.errors import CheckpointError
 from attendc.models.surgery import RESHAPABLE, is_depthwise, layer_shape, remove_block
@@ -52,12 +53,14 @@ def find_dependencies(model: nn.Module, sample: Tensor) -> Dependencies:
     """
     own = copy.deepcopy(model).cpu().eval().requires_grad_(True)
     names = {module: name for name, module in own.named_modules()}
-    graph, notes = _traced(own, sample)
+    with without_columns(own):
+        graph, notes = _traced(own, sample)
+        items = list(graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]))
     reused = _used_more_than_once(own, sample)
     groups: list[ChannelGroup] = []
     raw: dict[str, Any] = {}
     refused = dict.fromkeys(reused, "it is used more than once")
-    for item in graph.get_all_groups(root_module_types=[nn.Conv2d, nn.Linear]):
+    for item in items:
         group = _group_of(item, graph, names)
         if isinstance(group, str):
             refused[names[item[0].dep.target.module]] = group

@@ -6,8 +6,7 @@ activations 1607.03250 (here their mean size instead of the share of zeros, sinc
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -15,10 +14,10 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.nn import functional
 
+from attendc.compress.pruning.columns import without_columns
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.groups import ChannelGroup
 from attendc.errors import UsageError
-from attendc.models.surgery import is_depthwise
 
 __all__ = ["IMPORTANCES", "NEED_DATA", "Importance", "measure_importance"]
 
@@ -64,7 +63,7 @@ def measure_importance(
 def _estimated(found: Dependencies, kind: Importance) -> list[Tensor]:
     """Return what torch-pruning says of each group."""
     estimate = _ESTIMATORS[kind]()
-    with _without_columns(found.model):
+    with without_columns(found.model):
         scores = [estimate(found.raw[group.name]) for group in found.groups]
     without = [g.name for g, score in zip(found.groups, scores, strict=True) if score is None]
     if without:
@@ -73,31 +72,6 @@ def _estimated(found: Dependencies, kind: Importance) -> list[Tensor]:
             hint="Use another --importance",
         )
     return [score.detach().float() for score in scores]
-
-
-@contextlib.contextmanager
-def _without_columns(model: nn.Module) -> Iterator[None]:
-    """Write grouped convolutions as dense ones with zeros: torch-pruning sums their inputs over all the columns."""
-    grouped = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1 and not is_depthwise(m)]
-    as_they_are = [(m, m.weight, m.groups) for m in grouped]
-    for layer, weight, groups in as_they_are:
-        layer.weight, layer.groups = nn.Parameter(_dense(weight.detach(), groups)), 1
-        layer.weight.grad = None if weight.grad is None else _dense(weight.grad, groups)
-    try:
-        yield
-    finally:
-        for layer, weight, groups in as_they_are:
-            layer.weight, layer.groups = weight, groups
-
-
-def _dense(weight: Tensor, groups: int) -> Tensor:
-    """Return (O, I, H, W) from (O, I / groups, H, W)."""
-    width = weight.shape[1]
-    rows = [
-        functional.pad(row, (0, 0, 0, 0, i * width, (groups - 1 - i) * width))
-        for i, row in enumerate(weight.chunk(groups))
-    ]
-    return torch.cat(rows)
 
 
 def _taylor(found: Dependencies, batches: Sequence[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:

@@ -93,9 +93,14 @@ def _group_named(found: Dependencies, layer: str) -> ChannelGroup:
     for group in found.groups:
         if any(m.layer == layer and m.side != "in" for m in group.members):
             return group
+    if any(layer == b.name for b in found.blocks):
+        reason = "it is a block, which only goes as a whole"
+    else:
+        reason = found.refused.get(layer, "the network has no such layer")
+    names = [g.name for g in found.groups]
     raise UsageError(
-        f"{layer} cannot be pruned: {found.refused.get(layer, 'the network has no such layer')}",
-        hint="attendc prune --plan-only lists what can",
+        f"{layer} cannot be pruned: {reason}",
+        hint=f"--keep takes 0 for a block, and a part for such layers as {', '.join(names[:3])}",
     )
 
 
@@ -103,7 +108,10 @@ def _check_guard(found: Dependencies, guard: Collection[str]) -> None:
     known = {name for name, _ in found.model.named_modules()}
     unknown = [name for name in guard if name not in known]
     if unknown:
-        raise UsageError(f"--guard {unknown[0]}: the network has no such layer", hint="attendc prune --plan-only")
+        raise UsageError(
+            f"--guard {unknown[0]}: the network has no such layer",
+            hint="Give the name of a layer, or of a module around some, as the plan has them",
+        )
 
 
 def _guards(guard: Collection[str], name: str) -> bool:

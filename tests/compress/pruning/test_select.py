@@ -137,7 +137,7 @@ def test_zero_removes_a_block(found: Dependencies) -> None:
         (INNER, 1, "=1: a part"),
         (INNER, -0.5, "=-0.5: a part"),
         (INNER, float("nan"), "=nan: a part"),
-        ("stages.2.1", 0.5, "stages.2.1 cannot be pruned: the network has no such layer"),
+        ("stages.2.1", 0.5, "stages.2.1 cannot be pruned: it is a block, which only goes as a whole"),
         ("head", 0.5, "head cannot be pruned: its outputs are the network's"),
         ("stages.9", 0.5, "stages.9 cannot be pruned: the network has no such layer"),
     ],
