@@ -226,6 +226,12 @@ def test_the_columns_of_two_readers_are_both_kept_equal() -> None:
     assert group(found, "0").columns == 6  # 2 and 3 cut 12 channels into 6 parts of 2
 
 
+def test_one_output_a_column_makes_no_depthwise_convolution() -> None:
+    found = find(chain(nn.Conv2d(4, 2, 1, groups=2), nn.Conv2d(2, 4, 1)))
+    assert (sides(group(found, "0"), "in"), group(found, "0").columns) == ({"1"}, 2)
+    assert found.refused["1"] == "it has 1 channel a column"
+
+
 def test_one_slope_for_all_channels_is_no_member() -> None:
     found = find(chain(nn.PReLU(), nn.Conv2d(4, 4, 1)))
     assert {m.layer for m in group(found, "0").members} == {"0", "2"}

@@ -121,6 +121,18 @@ def test_a_plan_holds_where_the_layer_that_names_a_group_goes_with_its_block() -
         assert torch.equal(at_once(image(8)), pruned.model(image(8)))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_rounds_get_as_far_as_one_and_keep_columns_of_one_channel(steps: int) -> None:
+    """Convolutions are left with one output, or one channel, a column; the other sides of the former can still go."""
+    net = settle(tiny(widths=[8] * 4, columns=4, stem_width=8))
+    options = PruneOptions("macs", "0.27", importance="l2", guard=(), steps=steps)
+    pruned = prune_network(net, TASK, options, Context())
+    assert count_macs(pruned.model, SHAPE) <= 0.27 * count_macs(net, SHAPE)
+    at_once, _ = apply_prune_plan(net, pruned.plan, find_dependencies(net, TASK.sample), TASK.sample)
+    assert repr(at_once) == repr(pruned.model)
+
+
 # By hand
 
 
