@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -160,10 +161,17 @@ def prune_network(
 
 
 def _named_as(start: Dependencies, found: Dependencies) -> Dependencies:
-    """Give the groups of a later round the names of the first: the layer of the name may have gone with its block."""
-    names = {m.layer: g.name for g in start.groups for m in g.members if m.side != "in"}
-    groups = tuple(replace(g, name=names.get(g.name, g.name)) for g in found.groups)
-    return replace(found, groups=groups, raw={names.get(name, name): item for name, item in found.raw.items()})
+    """Give the groups of a later round the names and columns of the first.
+
+    The layer of the name may have gone with its block. A convolution that is left with a channel a column looks
+    depthwise, but its columns are those of the network that the plan is for.
+    """
+    first = {m.layer: g for g in start.groups for m in g.members if m.side != "in"}
+    known = {g.name: first.get(g.name, g) for g in found.groups}
+    groups = tuple(
+        replace(g, name=known[g.name].name, columns=math.lcm(g.columns, known[g.name].columns)) for g in found.groups
+    )
+    return replace(found, groups=groups, raw={known[g.name].name: found.raw[g.name] for g in found.groups})
 
 
 def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = True) -> None:
