@@ -3,6 +3,7 @@
 groups        channels that can only go together, and blocks that can be left out, as plain data
 dependencies  how they are found (torch-pruning's dependency graph), and what cannot be pruned
 channels      take channels of one group out of a network
+columns       grouped convolutions as torch-pruning understands them
 importance    what each channel is worth
 sensitivity   what the network loses without one part alone
 shapes        the layers as numbers, before and after, without touching the network
