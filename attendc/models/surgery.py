@@ -6,13 +6,15 @@ own: numbers in its Spec are enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
 from attendc.errors import CheckpointError
 from attendc.types import Surgery
 
-__all__ = ["RESHAPABLE", "is_depthwise", "layer_shape", "merged", "operate", "remove_block"]
+__all__ = ["RESHAPABLE", "is_depthwise", "layer_shape", "merged", "operate", "outermost", "remove_block"]
 
 Norm = nn.modules.batchnorm._BatchNorm
 RESHAPABLE = (nn.Conv2d, nn.Linear, Norm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
@@ -63,10 +65,16 @@ def operate(model: nn.Module, surgery: Surgery) -> None:
 
 def merged(first: Surgery, second: Surgery) -> Surgery:
     """Return the operation that does both, `second` after `first`."""
-    removed = (*first.removed, *(name for name in second.removed if name not in first.removed))
+    removed = outermost((*first.removed, *second.removed))
     layers = {**first.layers, **second.layers}
     left = {n: s for n, s in layers.items() if not any(n.startswith(f"{block}.") for block in removed)}
     return Surgery(removed, left)
+
+
+def outermost(blocks: Iterable[str]) -> tuple[str, ...]:
+    """Return each block once, without those inside others."""
+    names = tuple(dict.fromkeys(blocks))
+    return tuple(n for n in names if not any(n.startswith(f"{other}.") for other in names))
 
 
 def remove_block(model: nn.Module, name: str) -> None:

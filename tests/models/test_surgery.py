@@ -252,6 +252,12 @@ def test_merged_names_a_block_once_and_keeps_what_only_begins_like_it() -> None:
     assert both == Surgery(("a", "b"), {"b1.0": (2, 2, 1)})
 
 
+def test_a_block_that_goes_takes_the_blocks_inside_it_along() -> None:
+    assert merged(Surgery(("a.gate", "b")), Surgery(("a",), {"a1": (2, 2, 1)})) == Surgery(
+        ("b", "a"), {"a1": (2, 2, 1)}
+    )
+
+
 def test_merged_at_once_builds_what_both_in_turn_build() -> None:
     first = Surgery(("stages.1.1",), {"stages.2.1.stack.0.0": (4, 16, 1), "head": (10, 12, 1)})
     second = Surgery(("stages.2.1",), {"head": (10, 8, 1)})

@@ -12,7 +12,7 @@ from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.groups import ChannelGroup
 from attendc.compress.pruning.plan import PrunePlan
 from attendc.errors import UsageError
-from attendc.models.surgery import remove_block
+from attendc.models.surgery import outermost, remove_block
 from attendc.types import Surgery
 
 __all__ = ["apply_prune_plan"]
@@ -29,15 +29,16 @@ def apply_prune_plan(
     """
     _check_plan(plan, found)
     pruned = copy.deepcopy(model).cpu().eval()
-    for name in plan.removed:
+    removed = outermost(plan.removed)
+    for name in removed:
         remove_block(pruned, name)
         check_runs(pruned, sample, f"without the block {name}")
     layers: dict[str, tuple[int, int, int]] = {}
     for group in found.groups:
         if group.name in plan.kept:
-            left = _outside(group, plan.removed)
+            left = _outside(group, removed)
             layers |= remove_channels(pruned, left, plan.kept[group.name], sample)
-    return pruned, Surgery(plan.removed, layers)
+    return pruned, Surgery(removed, layers)
 
 
 def _outside(group: ChannelGroup, removed: Collection[str]) -> ChannelGroup:

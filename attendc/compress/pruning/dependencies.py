@@ -213,7 +213,10 @@ def _that_run(
 
 @torch.no_grad()
 def _residual_blocks(model: nn.Module, sample: Tensor, refused: dict[str, str]) -> list[Block]:
-    """Return the innermost modules that pass their input on when all their weights are zero, shape unchanged."""
+    """Return the modules that pass their input on when all their weights are zero, shape unchanged.
+
+    Those that only string others together are left out. One may hold another, as a residual block a squeeze-and-excite.
+    """
     shapes = _shapes_in_and_out(model, sample)
     found: list[Block] = []
     for name, module in model.named_modules():
@@ -230,7 +233,9 @@ def _residual_blocks(model: nn.Module, sample: Tensor, refused: dict[str, str]) 
             refused[name] = f"the network does not run without it: {type(e).__name__}: {e}"
             continue
         found.append(Block(name, layers))
-    return [b for b in found if not any(o.name.startswith(f"{b.name}.") for o in found)]
+    names = [b.name for b in found]
+    strings = {n for n, m in model.named_modules() if isinstance(m, nn.Sequential)}
+    return [b for b in found if b.name not in strings or not any(n.startswith(f"{b.name}.") for n in names)]
 
 
 def _shapes_in_and_out(model: nn.Module, sample: Tensor) -> dict[str, tuple[torch.Size, torch.Size]]:

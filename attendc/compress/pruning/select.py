@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from torch import Tensor, nn
 
 from attendc.compress.pruning.dependencies import Dependencies
-from attendc.compress.pruning.groups import ChannelGroup
+from attendc.compress.pruning.groups import Block, ChannelGroup, inner_groups
 from attendc.compress.pruning.planner import Candidates, block_loss_by_groups, lost_by_count
 from attendc.compress.pruning.sensitivity import Sensitivity, block_loss, channel_loss
 from attendc.errors import UsageError
@@ -48,16 +48,24 @@ def candidates_of(
     """
     _check_guard(found, guard)
     groups = tuple(g for g in found.groups if g.name not in spared and not _guards_group(guard, g))
-    blocks = tuple(b for b in found.blocks if b.name not in spared and not _guards(guard, b.name))
+    blocks = tuple(
+        b for b in found.blocks if b.name not in spared and not _guards(guard, b.name) and not _holds(guard, b.name)
+    )
     if measured is not None:
         lost: dict[str, Sequence[float]] = {g.name: channel_loss(g, *measured) for g in groups}
         without = {b.name: block_loss(b.name, *measured) for b in blocks}
         return Candidates(groups, blocks, dict(scores), lost, without)
     lost = {g.name: lost_by_count(g, scores[g.name]) for g in groups}
+    without = {b.name: block_loss_by_groups(_deciding(groups, b, found.blocks), lost, b.name) for b in blocks}
     # Where its groups are not up for choice, nothing is known of what a block is worth.
-    known = [b for b in blocks if block_loss_by_groups(groups, lost, b.name) < float("inf")]
-    without = {b.name: block_loss_by_groups(groups, lost, b.name) for b in known}
-    return Candidates(groups, tuple(known), dict(scores), lost, without)
+    known = tuple(b for b in blocks if without[b.name] < float("inf"))
+    return Candidates(groups, known, dict(scores), lost, without)
+
+
+def _deciding(groups: Sequence[ChannelGroup], block: Block, blocks: Sequence[Block]) -> list[ChannelGroup]:
+    """Return the groups but those of blocks within the block: without a gate's, a residual block still works."""
+    within = [g for b in blocks if b.name.startswith(f"{block.name}.") for g in inner_groups(groups, b.name)]
+    return [g for g in groups if g not in within]
 
 
 def ratios_by_hand(found: Dependencies, keep: Mapping[str, float]) -> tuple[dict[str, float], tuple[str, ...]]:
@@ -116,6 +124,10 @@ def _check_guard(found: Dependencies, guard: Collection[str]) -> None:
 
 def _guards(guard: Collection[str], name: str) -> bool:
     return any(name == g or name.startswith(f"{g}.") for g in guard)
+
+
+def _holds(guard: Collection[str], block: str) -> bool:
+    return any(g.startswith(f"{block}.") for g in guard)
 
 
 def _guards_group(guard: Collection[str], group: ChannelGroup) -> bool:

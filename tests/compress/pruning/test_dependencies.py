@@ -241,7 +241,31 @@ def test_a_residual_around_nothing_but_a_gate_can_be_left_out() -> None:
     assert find(small("sigmoid_gate")).blocks == (Block("1", ("1.branch",)),)  # x * sigmoid(0) follows x
 
 
-def test_of_blocks_in_blocks_the_innermost_can_be_left_out() -> None:
+class WithGate(nn.Module):
+    """x + project(gate(expand(x))), the gate a squeeze-and-excite, as MobileNetV3 has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expand, self.gate, self.project = nn.Conv2d(4, 8, 1), Gate(), nn.Conv2d(8, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.project(self.gate(self.expand(x)))
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.reduce, self.widen = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.widen(self.reduce(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+
+
+def test_a_residual_block_with_a_gate_can_be_left_out_and_so_can_the_gate() -> None:
+    assert [b.name for b in find(chain(WithGate(), nn.Conv2d(4, 4, 1))).blocks] == ["1", "1.gate"]
+
+
+def test_of_blocks_strung_together_each_can_be_left_out_not_the_string() -> None:
     stage = nn.Sequential(Around(), nn.Sequential(Around()))
     assert [b.name for b in find(chain(stage, nn.Conv2d(4, 4, 1))).blocks] == ["1.0", "1.1.0"]
 

@@ -10,7 +10,7 @@ from nets import mixed, tiny
 from torch import Tensor, nn
 
 from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
-from attendc.compress.pruning.groups import ChannelGroup
+from attendc.compress.pruning.groups import Block, ChannelGroup, Member
 from attendc.compress.pruning.select import candidates_of, counts_by_hand, default_guard, ratios_by_hand
 from attendc.compress.pruning.sensitivity import Sensitivity
 from attendc.errors import UsageError
@@ -77,6 +77,26 @@ def test_a_name_guards_what_is_inside_not_what_begins_like_it(found: Dependencie
 def test_guarding_nothing_leaves_everything_to_choose(found: Dependencies, scores: dict[str, Tensor]) -> None:
     may = candidates_of(found, scores, guard=())
     assert (may.groups, [b.name for b in may.blocks]) == (found.groups, ["stages.1.1", "stages.2.1"])
+
+
+def test_a_block_around_a_guarded_layer_stays(found: Dependencies, scores: dict[str, Tensor]) -> None:
+    assert [b.name for b in candidates_of(found, scores, guard=("stages.1.1.stack",)).blocks] == ["stages.2.1"]
+
+
+# Blocks in blocks
+
+
+def test_the_groups_of_a_gate_do_not_say_what_the_block_around_it_loses() -> None:
+    def inside(name: str, size: int) -> ChannelGroup:
+        channels = tuple(range(size))
+        return ChannelGroup(name, size, 1, (Member(name, "out", channels, channels),))
+
+    groups = (inside("block.expand", 8), inside("block.gate.reduce", 2))
+    blocks = (Block("block", ("block.expand", "block.gate.reduce")), Block("block.gate", ("block.gate.reduce",)))
+    scores = {g.name: torch.ones(g.size) for g in groups}
+    may = candidates_of(Dependencies(nn.Module(), groups, blocks, {}), scores, guard=())
+    # Down to one channel: 8 ln(8 / 1) of the expansion, 2 ln(2 / 1) of the gate's reduction.
+    assert may.block_lost == pytest.approx({"block": 8 * math.log(8), "block.gate": 2 * math.log(2)})
 
 
 # What is decided already
