@@ -3,8 +3,8 @@
     python benchmarks/pruning.py --data FASHION_MNIST_FOLDER
 
 `stock` is torch_pruning.pruner.BasePruner with global ranking, as its README uses it, at the smallest ratio that meets
-the budget; only the head is ignored. `stock, guarded` is told to spare stem and stage 1 as well, as attendc does by
-default. What stock leaves goes through the same recovery: batch norms measured again, then training, taught by the
+the budget; only the head is ignored, so `attendc, no guard` is its peer. `stock, guarded` is told to spare stem and
+stage 1 as well, as attendc does by default. What stock leaves goes through the same recovery: batch norms measured again, then training, taught by the
 network as it was. The seed draws the order of the images and the augmentation. Accuracy is top-1 on all test images.
 """
 
@@ -46,7 +46,10 @@ STOCK = {
 METHODS: dict[str, dict[str, Any]] = {
     "stock/taylor": {},
     "stock/l2": {},
+    "attendc, no guard/taylor": {"importance": "taylor", "guard": ()},
+    "attendc, no guard/sensitivity": {"importance": "taylor", "sensitivity": True, "guard": ()},
     "stock, guarded/taylor": {"guarded": True},
+    "stock, guarded/l2": {"guarded": True},
     "attendc/taylor": {"importance": "taylor"},
     "attendc/sensitivity": {"importance": "taylor", "sensitivity": True},
     "attendc, 4 steps/sensitivity": {"importance": "taylor", "sensitivity": True, "steps": 4},
