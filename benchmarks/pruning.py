@@ -4,8 +4,9 @@
 
 `stock` is torch_pruning.pruner.BasePruner with global ranking, as its README uses it, at the smallest ratio that meets
 the budget; only the head is ignored, so `attendc, no guard` is its peer. `stock, guarded` is told to spare stem and
-stage 1 as well, as attendc does by default. What stock leaves goes through the same recovery: batch norms measured again, then training, taught by the
-network as it was. The seed draws the order of the images and the augmentation. Accuracy is top-1 on all test images.
+stage 1 as well, as attendc does by default. What stock leaves goes through the same recovery: batch norms measured
+again, then training, taught by the network as it was. The seed draws the order of the images and the augmentation.
+Accuracy is top-1 on all test images.
 """
 
 from __future__ import annotations
