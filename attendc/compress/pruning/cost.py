@@ -35,7 +35,7 @@ def int8_bytes(shapes: Shapes) -> float:
 
 
 BYTES_CHANNEL = 28
-BYTES_LAYER = 660
+BYTES_LAYER = 585
 
 
 COSTS: dict[str, Cost] = {"macs": macs, "params": params, "bytes": int8_bytes}

@@ -63,7 +63,8 @@ def measure_shapes(model: nn.Module, groups: Iterable[ChannelGroup], sample: Ten
         hook.remove()
     shapes = {name: _shape(m, positions[name]) for name, m in layers.items() if name in positions}
     for group in groups:
-        shapes |= {name: LayerShape("pool", group.size, group.size, group.size, area) for name, area in group.pools}
+        by_area = {area: name for name, area in reversed(group.pools)}  # equal ones are mostly of one tensor, kept once
+        shapes |= {name: LayerShape("pool", group.size, group.size, group.size, area) for area, name in by_area.items()}
     return shapes
 
 
@@ -89,7 +90,7 @@ def shrunk(
             if member.layer in left:
                 channels = len(member.channels) * gone // group.size
                 left[member.layer] = _less(left[member.layer], member.side, channels)
-        for name, _ in group.pools:
+        for name in (n for n, _ in group.pools if n in left):
             left[name] = _less(left[name], "both", gone)
     return left
 
