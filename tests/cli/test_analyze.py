@@ -15,6 +15,8 @@ from attendc.checkpoint import save_checkpoint
 from attendc.cli.main import main
 from attendc.types import Architecture
 
+pytestmark = pytest.mark.slow  # networks are pruned and quantized part by part
+
 Analyze = Callable[..., int]
 
 
@@ -126,7 +128,6 @@ def test_what_is_wrong_is_told_and_nothing_written(
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("temporary")
 def test_of_the_shipped_checkpoint_early_layers_matter_most(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", str(NANO), "--sensitivity", "--keep=0.25", "--json", f"-o{tmp_path / 's.svg'}"]) == 0

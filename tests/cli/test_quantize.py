@@ -20,6 +20,8 @@ from attendc.cli.main import main
 from attendc.manifest import read_manifest
 from attendc.types import Architecture
 
+pytestmark = pytest.mark.slow  # every test makes a folder
+
 Quantize = Callable[..., int]
 TESTS = Path(__file__).parent.parent
 
@@ -178,7 +180,6 @@ def test_an_interruption_exits_with_130(
     assert list(temporary.iterdir()) == []  # the log
 
 
-@pytest.mark.slow
 def test_ctrl_c_in_the_middle_leaves_nothing(output: Path) -> None:
     command = [sys.executable, "-m", "attendc", "quantize", str(NANO), "--int8", "--calib=8", f"-o{output}"]
     environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TMPDIR": str(output.parent.parent)}

@@ -57,6 +57,7 @@ def test_tanh_has_steps_of_a_128th_around_0() -> None:
     assert RULES[aten.tanh.default].fixed == QuantParams((1 / 128,), (0,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("middle", MIDDLES)
 def test_every_operator_of_these_networks_has_a_rule(middle: str) -> None:
     calls = [n for n in ready(middle).nodes if n.op == "call_function"]

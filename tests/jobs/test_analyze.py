@@ -24,6 +24,8 @@ from attendc.jobs.analyze import AnalyzeRequest, analyze, pruning_sensitivity
 from attendc.jobs.opening import CheckpointRequest, open_checkpoint, open_dataset
 from attendc.types import Architecture
 
+pytestmark = pytest.mark.slow  # networks are pruned and quantized part by part
+
 
 class Log(list[str]):
     """What was said."""

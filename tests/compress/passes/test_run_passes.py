@@ -12,6 +12,7 @@ from attendc.compress.passes import FLOAT_PASSES, INT8_PASSES, run_passes
 from attendc.errors import ConversionError, InternalError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MIDDLES, *FLOAT_MIDDLES])
 def test_all_passes_together_keep_the_function(name: str, seen: Tensor) -> None:
     net = small(name)
