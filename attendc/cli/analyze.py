@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attendc.cli.options import checkpoint_options, checkpoint_request, common_options, session
+from attendc.cli.options import IMPORTANCES, checkpoint_options, checkpoint_request, common_options, session
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _ratios(_: click.Context, __: click.Parameter, text: str | None) -> tuple[fl
     "--importance",
     default="taylor",
     show_default=True,
-    type=click.Choice(["l1", "l2", "taylor", "bn", "activation"]),
+    type=click.Choice(IMPORTANCES),
     help="Which channels go first.",
 )
 @click.option(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from attendc.verify import Gates
 
 __all__ = [
+    "BUDGETS",
+    "IMPORTANCES",
     "artefact_options",
     "checkpoint_options",
     "checkpoint_request",
@@ -33,6 +35,10 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
+
+# Names that attendc.compress.pruning gives a meaning; it is not imported for `--help`, since torch comes with it.
+BUDGETS = ("macs", "params", "bytes")
+IMPORTANCES = ("l1", "l2", "taylor", "bn", "activation")
 
 
 def options(*given: Callable[[F], F]) -> Callable[[F], F]:

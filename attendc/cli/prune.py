@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attendc.cli.options import checkpoint_options, checkpoint_request, common_options, options, session
+from attendc.cli.options import (
+    BUDGETS,
+    IMPORTANCES,
+    checkpoint_options,
+    checkpoint_request,
+    common_options,
+    options,
+    session,
+)
 from attendc.cli.step_table import print_plan, print_refused, print_steps
 from attendc.errors import UsageError
 
@@ -20,8 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["prune_command"]
 
 _PATH = click.Path(path_type=Path)
-_BUDGETS = ("macs", "params", "bytes")
-_CHOICE = (*_BUDGETS, "keep", "importance", "sensitivity", "guard", "no_guard", "steps")
+_CHOICE = (*BUDGETS, "keep", "importance", "sensitivity", "guard", "no_guard", "steps")
 """What only a choice of channels goes by."""
 _DEFAULTS = {"importance": "taylor", "steps": 1}
 
@@ -34,7 +41,7 @@ _choice_options = options(
         "--importance",
         default=_DEFAULTS["importance"],
         show_default=True,
-        type=click.Choice(["l1", "l2", "taylor", "bn", "activation"]),
+        type=click.Choice(IMPORTANCES),
         help="How channels are weighed.",
     ),
     click.option("--sensitivity", is_flag=True, help="Choose by the loss measured part by part (attendc analyze)."),
@@ -125,7 +132,7 @@ def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions
     from attendc.compress.pruning.prune import PruneOptions
 
     _check_plan(given)
-    budgets = {name: given.pop(name) for name in _BUDGETS}
+    budgets = {name: given.pop(name) for name in BUDGETS}
     asked = {name: text for name, text in budgets.items() if text is not None}
     keep, guard, no_guard = given.pop("keep"), given.pop("guard"), given.pop("no_guard")
     if len(asked) > 1:

@@ -10,6 +10,8 @@ import click
 
 from attendc.cli.artefact_table import print_artefacts
 from attendc.cli.options import (
+    BUDGETS,
+    IMPORTANCES,
     artefact_options,
     checkpoint_options,
     checkpoint_request,
@@ -47,9 +49,8 @@ class _Allowed:
         )
 
 
-_IMPORTANCES = ("l1", "l2", "taylor", "bn", "activation")
 _PRUNE_VALUES = {
-    "importance": _Allowed(str, "|".join(_IMPORTANCES), names=_IMPORTANCES),
+    "importance": _Allowed(str, "|".join(IMPORTANCES), names=IMPORTANCES),
     "steps": _Allowed(int, "N", least=1),
     "sensitivity": _Allowed(bool, "true"),
     "epochs": _Allowed(int, "N", least=0),
@@ -139,7 +140,7 @@ def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
     from attendc.compress.pruning.recover import RECOVER_OPTIONS
 
     values = key_values(tuple(part.strip() for text in texts for part in text.split(",")), "--prune")
-    budgets = [name for name in ("macs", "params", "bytes") if name in values]
+    budgets = [name for name in BUDGETS if name in values]
     if len(budgets) != 1:
         named = f"several budgets: {', '.join(budgets)}" if budgets else "no budget"
         raise UsageError(f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k")

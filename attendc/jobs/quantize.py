@@ -107,12 +107,12 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
         for note in opened.weights.notes:
             context.warn(note)
         dataset = None if random else open_dataset(opened.spec, seed=context.seed)
-        teacher = opened.model
-        opened, table, pruning = _pruned(folder, request, opened, dataset, context)
+        unpruned = opened
+        opened, table, pruning = _pruned(folder, request, unpruned, dataset, context)
         floating = capture(opened.model, opened.spec.preprocess)
         if dataset is not None:
             check_outputs(floating, opened.spec, dataset)
-        graph, steps = _quantized(request, opened, teacher, floating, dataset, context)
+        graph, steps = _quantized(request, opened, unpruned.model, floating, dataset, context)
         sources = _save_graphs(folder, request, opened, floating, graph, dataset)
         made = write_artefacts(
             folder,
@@ -127,7 +127,7 @@ def quantize(request: QuantizeRequest, context: Context) -> dict[str, Any]:
             made,
             network=opened.model,
             graph=sources.quantized,
-            images=_images(request, opened, dataset),
+            images=_images(request, unpruned, dataset),  # those that judged the steps of pruning
             preprocess=opened.spec.preprocess,
             gates=request.gates,
             context=context,

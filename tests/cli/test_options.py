@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import pytest
 
-from attendc.cli.options import key_values, size
+from attendc.cli.options import BUDGETS, IMPORTANCES, key_values, size
+from attendc.compress.pruning import cost, importance
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,8 @@ def test_a_size_is_height_x_width(text: str, expected: tuple[int, int] | None) -
 def test_a_size_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match=f"'{text}' is not HxW"):
         size(text)
+
+
+def test_the_names_of_budgets_and_importances_are_those_of_pruning() -> None:
+    assert tuple(cost.COSTS) == BUDGETS
+    assert importance.IMPORTANCES == IMPORTANCES
