@@ -10,10 +10,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "AnalyzeRequest": "attendc.jobs.analyze",
-    "CheckpointRequest": "attendc.jobs.opening",
+    "CheckpointRequest": "attendc.opening",
     "Context": "attendc.context",
     "ConvertRequest": "attendc.jobs.convert",
-    "Gates": "attendc.verify",
+    "Gates": "attendc.parity",
     "PruneOptions": "attendc.compress.pruning.prune",
     "PruneRequest": "attendc.jobs.prune",
     "QAT_OPTIONS": "attendc.jobs.quantize",
@@ -25,7 +25,7 @@ _PUBLIC = {
     "analyze": "attendc.jobs.analyze",
     "convert": "attendc.jobs.convert",
     "inspect_file": "attendc.jobs.inspect",
-    "open_checkpoint": "attendc.jobs.opening",
+    "open_checkpoint": "attendc.opening",
     "prune_checkpoint": "attendc.jobs.prune",
     "quantize": "attendc.jobs.quantize",
     "train_checkpoint": "attendc.jobs.train",
@@ -38,7 +38,7 @@ __all__ = ["__version__", *_PUBLIC]
 def __getattr__(name: str) -> Any:
     """Load a public name.
 
-    `attendc.train`, `attendc.verify` and `attendc.checkpoint` are modules; the jobs above are what a script calls.
+    `attendc.train`, `attendc.parity` and `attendc.checkpoint` are modules; the jobs above are what a script calls.
     """
     if name not in _PUBLIC:
         raise AttributeError(f"attendc has no {name!r}; it has {', '.join(_PUBLIC)}")

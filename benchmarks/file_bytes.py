@@ -22,9 +22,9 @@ from attendc.compress.pruning.cost import int8_bytes
 from attendc.compress.pruning.dependencies import find_dependencies
 from attendc.compress.pruning.shapes import measure_shapes
 from attendc.context import Context
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
 from attendc.jobs.quantize import QuantizeRequest, quantize
 from attendc.models.registry import build, resolve
+from attendc.opening import CheckpointRequest, open_checkpoint
 
 NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"
 MEMBERS: tuple[dict[str, object], ...] = (

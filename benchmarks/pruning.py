@@ -34,9 +34,9 @@ from attendc.compress.pruning.recover import RECOVER_OPTIONS, recover, refresh_b
 from attendc.context import Context
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
 from attendc.jobs.prune import prune_opened
 from attendc.metrics import count_macs, count_params
+from attendc.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
 from attendc.train import TrainOptions, accuracy
 
 NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"

@@ -22,12 +22,12 @@ from attendc.converters.to_torchscript import write_torchscript
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
-from attendc.jobs.opening import CheckpointRequest
 from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.opening import CheckpointRequest
+from attendc.parity import Gates
 from attendc.qdq import quant_table
 from attendc.train import Task, TrainOptions, train
 from attendc.types import Architecture
-from attendc.verify import Gates
 
 torch.set_num_threads(1)
 

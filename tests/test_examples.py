@@ -13,7 +13,7 @@ from nets import NANO
 
 from attendc.cli.main import main
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.opening import CheckpointRequest
+from attendc.opening import CheckpointRequest
 
 EXAMPLES = NANO.parent
 

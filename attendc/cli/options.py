@@ -14,8 +14,8 @@ from attendc.cli.console import Console, open_console
 from attendc.context import Context
 
 if TYPE_CHECKING:
-    from attendc.jobs.opening import CheckpointRequest
-    from attendc.verify import Gates
+    from attendc.opening import CheckpointRequest
+    from attendc.parity import Gates
 
 __all__ = [
     "BUDGETS",
@@ -121,7 +121,7 @@ gate_options = options(
 
 def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
     """Take the checkpoint options out of `given`."""
-    from attendc.jobs.opening import CheckpointRequest
+    from attendc.opening import CheckpointRequest
 
     return CheckpointRequest(
         path,
@@ -139,7 +139,7 @@ def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
 
 def gates_of(given: dict[str, Any]) -> Gates:
     """Take the gates out of `given`."""
-    from attendc.verify import Gates
+    from attendc.parity import Gates
 
     return Gates(given.pop("min_agreement"), given.pop("max_drop"))
 

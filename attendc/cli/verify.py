@@ -22,7 +22,7 @@ def verify_command(folder: Path, **given: Any) -> None:
     """Prove FOLDER again: run every artefact on real images and read every scale and integer back."""
     with session(given) as (console, context):
         from attendc.jobs.verify import VerifyRequest, verify_folder
-        from attendc.verify import check_gates
+        from attendc.parity import check_gates
 
         report = verify_folder(VerifyRequest(folder, gates=gates_of(given), **given), context)
         if console.as_json:

@@ -29,8 +29,8 @@ from attendc.data.images import Dataset, Images, evenly, images_from_array
 from attendc.data.preprocess import batches, fitted
 from attendc.errors import DataError, OutputError
 from attendc.files import cache_folder, check_writable, replace_file
-from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.manifest import versions
+from attendc.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.pictures import SensitivityPicture, check_picture, draw_sensitivity
 from attendc.types import Preprocess
 

@@ -18,9 +18,9 @@ from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
 from attendc.errors import ConversionError
 from attendc.manifest import file_entry
+from attendc.parity import Candidate
 from attendc.qdq import quant_table
 from attendc.types import Stamp
-from attendc.verify import Candidate
 
 __all__ = [
     "DTYPES",

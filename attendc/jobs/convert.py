@@ -25,10 +25,10 @@ from attendc.jobs.artefacts import (
     output_entries,
     write_artefacts,
 )
-from attendc.jobs.opening import CheckpointRequest, check_outputs, open_checkpoint, open_dataset
 from attendc.manifest import file_entry, versions, write_manifest
+from attendc.opening import CheckpointRequest, check_outputs, open_checkpoint, open_dataset
+from attendc.parity import Gates, check_gates, default_images, verify
 from attendc.types import Preprocess, Spec, Stamp
-from attendc.verify import Gates, check_gates, default_images, verify
 
 __all__ = ["ConvertRequest", "convert"]
 

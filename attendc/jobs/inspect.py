@@ -10,8 +10,8 @@ from attendc.converters.program import load_program
 from attendc.converters.read_onnx import inspect_onnx
 from attendc.converters.read_tflite import inspect_tflite
 from attendc.errors import CheckpointError
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
 from attendc.metrics import count_macs, count_params
+from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.qdq import activation_nodes, layer_nodes
 
 __all__ = ["inspect_file"]

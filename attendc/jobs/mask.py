@@ -19,9 +19,9 @@ from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import DataError
-from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.outputs import checkpoint_outputs, write_with_manifest
 from attendc.manifest import versions
+from attendc.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.train import Task, TrainOptions, hold_out, train
 
 __all__ = ["MaskRequest", "mask_checkpoint"]

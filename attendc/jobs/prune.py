@@ -21,10 +21,10 @@ from attendc.context import Context
 from attendc.data.images import Dataset, Images
 from attendc.errors import OutputError, UsageError
 from attendc.jobs.analyze import pruning_sensitivity
-from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.outputs import check_new, checkpoint_outputs, write_text, write_with_manifest
 from attendc.manifest import versions
 from attendc.models.surgery import merged
+from attendc.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.types import Spec
 
 __all__ = ["PruneRequest", "prune_checkpoint", "prune_opened", "pruned_spec"]

@@ -37,13 +37,13 @@ from attendc.jobs.artefacts import (
     output_entries,
     write_artefacts,
 )
-from attendc.jobs.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.jobs.prune import prune_opened, pruned_spec
 from attendc.manifest import file_entry, versions, write_manifest
 from attendc.metrics import count_macs, count_params
+from attendc.opening import CheckpointRequest, Opened, check_outputs, open_checkpoint, open_dataset
+from attendc.parity import WITNESS, Candidate, Gates, Report, check_gates, default_images, is_int8, verify
 from attendc.train import Task, TrainOptions, hold_out
 from attendc.types import Spec, Stamp
-from attendc.verify import WITNESS, Candidate, Gates, Report, check_gates, default_images, is_int8, verify
 
 __all__ = ["QAT_OPTIONS", "QuantizeRequest", "quantize"]
 

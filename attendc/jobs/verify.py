@@ -11,9 +11,9 @@ from attendc.data.images import evenly
 from attendc.errors import CheckpointError, ParityError
 from attendc.files import sha256
 from attendc.jobs.artefacts import FLOAT_PROGRAM, PROGRAM
-from attendc.jobs.opening import check_outputs, open_dataset
 from attendc.manifest import read_manifest
-from attendc.verify import Candidate, Gates, Report, default_images, verify
+from attendc.opening import check_outputs, open_dataset
+from attendc.parity import Candidate, Gates, Report, default_images, verify
 
 __all__ = ["VerifyRequest", "verify_folder"]
 

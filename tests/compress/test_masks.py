@@ -14,7 +14,7 @@ from attendc.compress.masks import MaskKind, frozen_zeros, mask_weights
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import UsageError
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
+from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.train import Task, TrainOptions, train
 
 IMAGE = torch.zeros(1, 1, 8, 8)

@@ -21,7 +21,7 @@ from attendc.data.images import Dataset
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import cache_folder
 from attendc.jobs.analyze import AnalyzeRequest, analyze, pruning_sensitivity
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint, open_dataset
+from attendc.opening import CheckpointRequest, open_checkpoint, open_dataset
 from attendc.types import Architecture
 
 pytestmark = pytest.mark.slow  # networks are pruned and quantized part by part

@@ -14,7 +14,7 @@ from attendc.context import Context
 from attendc.errors import ConversionError, OutputError
 from attendc.files import sha256
 from attendc.jobs.artefacts import FORMATS, Sources, file_name, inspect_artefact, output_entries, write_artefacts
-from attendc.verify import Candidate
+from attendc.parity import Candidate
 
 pytestmark = pytest.mark.slow  # every format is converted to
 

@@ -17,9 +17,9 @@ from attendc.converters.read_tflite import tflite_quant_table
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, ParityError, UsageError
 from attendc.files import sha256
 from attendc.jobs.convert import ConvertRequest, convert
-from attendc.jobs.opening import CheckpointRequest
 from attendc.manifest import read_manifest
-from attendc.verify import Gates
+from attendc.opening import CheckpointRequest
+from attendc.parity import Gates
 
 pytestmark = pytest.mark.slow  # whole folders are made and verified
 

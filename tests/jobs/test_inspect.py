@@ -11,8 +11,8 @@ from nets import NANO, SMALL, small, tiny
 from attendc.errors import CheckpointError
 from attendc.files import sha256
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.opening import CheckpointRequest
 from attendc.metrics import count_macs, count_params
+from attendc.opening import CheckpointRequest
 
 COMMON = {"format", "bytes", "ops", "float_ops", "transposes", "inputs", "outputs"}
 

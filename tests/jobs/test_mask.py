@@ -24,7 +24,7 @@ from attendc.data.sources import load_dataset
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import sha256
 from attendc.jobs.mask import MaskRequest, mask_checkpoint
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint
+from attendc.opening import CheckpointRequest, Opened, open_checkpoint
 from attendc.train import TrainOptions
 
 Manifest = dict[str, Any]

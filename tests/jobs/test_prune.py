@@ -27,13 +27,13 @@ from attendc.errors import CheckpointError
 from attendc.files import sha256
 from attendc.jobs.convert import ConvertRequest, convert
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.opening import CheckpointRequest, Opened, open_checkpoint
 from attendc.jobs.prune import PruneRequest, prune_checkpoint
 from attendc.jobs.quantize import QuantizeRequest, quantize
 from attendc.metrics import count_macs, count_params
+from attendc.opening import CheckpointRequest, Opened, open_checkpoint
+from attendc.parity import Gates
 from attendc.train import TrainOptions
 from attendc.types import Architecture
-from attendc.verify import Gates
 
 Manifest = dict[str, Any]
 

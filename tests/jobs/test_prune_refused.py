@@ -21,8 +21,8 @@ from attendc.checkpoint import read_weights, save_checkpoint
 from attendc.compress.pruning.prune import PruneOptions
 from attendc.context import Context
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
 from attendc.jobs.prune import PruneRequest, prune_checkpoint
+from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.train import TrainOptions
 from attendc.types import Architecture, Surgery
 

@@ -19,11 +19,11 @@ from attendc.data.preprocess import random_images
 from attendc.errors import AccuracyError, AttendcError, ConversionError, DataError, OutputError, ParityError, UsageError
 from attendc.files import sha256
 from attendc.jobs.artefacts import inspect_artefact
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
 from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize
 from attendc.manifest import read_manifest
+from attendc.opening import CheckpointRequest, open_checkpoint
+from attendc.parity import Gates
 from attendc.types import Architecture
-from attendc.verify import Gates
 
 pytestmark = pytest.mark.slow  # whole folders are made and verified
 

@@ -20,12 +20,12 @@ from attendc.errors import DataError, UsageError
 from attendc.files import sha256
 from attendc.jobs.convert import ConvertRequest, convert
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.opening import CheckpointRequest, open_checkpoint
 from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize
 from attendc.jobs.verify import VerifyRequest, verify_folder
 from attendc.manifest import read_manifest
+from attendc.opening import CheckpointRequest, open_checkpoint
+from attendc.parity import Gates
 from attendc.train import TrainOptions, accuracy
-from attendc.verify import Gates
 
 Manifest = dict[str, Any]
 

@@ -15,7 +15,7 @@ from attendc.converters.tflite_schema import read_model, write_model
 from attendc.errors import CheckpointError, DataError, ParityError
 from attendc.jobs.verify import VerifyRequest, verify_folder
 from attendc.manifest import file_entry, read_manifest, write_manifest
-from attendc.verify import Report
+from attendc.parity import Report
 
 pytestmark = pytest.mark.slow  # whole folders are made and verified
 

@@ -27,10 +27,10 @@ from attendc.context import Context
 from attendc.data.images import Dataset, images_from_array
 from attendc.errors import UsageError
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.opening import CheckpointRequest
 from attendc.jobs.quantize import QuantizeRequest, quantize
 from attendc.metrics import count_macs, count_params
 from attendc.models.attendnext import attendnext_from_config
+from attendc.opening import CheckpointRequest
 from attendc.types import Architecture, Preprocess, Spec
 
 STABLE = settings(derandomize=True, deadline=None, database=None)

@@ -12,7 +12,7 @@ from nets import ARCHITECTURE, NANO, SMALL, SMALL_SPEC, SPEC, TINY, raw, small, 
 
 from attendc.checkpoint import save_checkpoint
 from attendc.errors import AttendcError, CheckpointError, DataError, UsageError
-from attendc.jobs.opening import CheckpointRequest, check_outputs, open_checkpoint, open_dataset
+from attendc.opening import CheckpointRequest, check_outputs, open_checkpoint, open_dataset
 from attendc.types import Architecture
 
 GREY = {"mean": (0.5,), "std": (0.25,), "input_shape": (1, 8, 8)}

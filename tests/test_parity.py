@@ -19,9 +19,9 @@ from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.converters.to_onnx import write_onnx
 from attendc.data.images import Dataset
 from attendc.errors import AccuracyError, ParityError
+from attendc.parity import Candidate, Gates, Report, check_gates, default_images, verify
 from attendc.qdq import quant_table
 from attendc.types import QuantParams
-from attendc.verify import Candidate, Gates, Report, check_gates, default_images, verify
 
 pytestmark = pytest.mark.slow  # whole folders are made and verified
 
