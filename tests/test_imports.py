@@ -20,6 +20,7 @@ LAYERS = {
     "": 0,
     "errors": 0,
     "recipes": 0,
+    "recipe": 2,
     "types": 1,
     "context": 2,
     "exported": 1,
@@ -40,9 +41,14 @@ LAYERS = {
     "parity": 6,
     "report": 6,
     "manifest": 6,
-    "jobs": 7,
-    "cli": 8,
-    "__main__": 8,
+    "locations": 3,
+    "evidence": 7,
+    "stages": 8,
+    "reader": 9,
+    "runner": 10,
+    "jobs": 11,
+    "cli": 12,
+    "__main__": 12,
 }
 STRANGERS = {("compress", "converters"), ("converters", "compress")}
 LINKS = {"compress", "converters", "recipes"}

@@ -1,0 +1,1 @@
+"""Running a recipe: the cache of stages, going on after a kill, and the folder of a run."""
