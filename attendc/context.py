@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from attendc.errors import UsageError
 
@@ -36,6 +37,8 @@ class Context:
     progress: opens a progress bar, given a title and the number of units.
     say: prints one line of log.
     warnings: collects what the user and the manifest must know.
+    resume_folder: where a step keeps what it needs to go on after a kill; None: nowhere. It belongs to one run: what
+        lies there was made from the same inputs by the same options.
     """
 
     seed: int = 0
@@ -43,11 +46,16 @@ class Context:
     progress: Callable[[str, int], AbstractContextManager[Advance]] = silent_progress
     say: Callable[[str], None] = _say_nothing
     warnings: list[str] = field(default_factory=list)
+    resume_folder: Path | None = None
 
     def warn(self, text: str) -> None:
         """Print the line and keep it for the manifest."""
         self.warnings.append(text)
         self.say(f"warning: {text}")
+
+    def state_file(self, name: str) -> Path | None:
+        """Return where the training of that name keeps its resume state; None: nowhere."""
+        return None if self.resume_folder is None else self.resume_folder / f"{name}.resume"
 
     def check_device(self) -> None:
         """Check, before any work, that the device is there.

@@ -6,8 +6,8 @@ as one that was not.
 
 from __future__ import annotations
 
-import io
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,12 +23,14 @@ from attendc.data.augment import flip_and_shift
 from attendc.data.images import Images, take
 from attendc.data.preprocess import batches, fitted, normalise
 from attendc.errors import CheckpointError, DataError, UsageError
-from attendc.files import replace_file
+from attendc.train_state import Progress, load_state, save_state
 from attendc.types import Preprocess
 
 __all__ = ["Task", "TrainOptions", "TrainResult", "accuracy", "hold_out", "learning_rate", "train"]
 
 FINAL_LR_RATIO = 0.01
+SAVE_SECONDS = 30.0
+"""A resume state is written at least so often, however long a step takes."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TrainOptions:
         shift: move each image by up to so many pixels.
         distill: weight of the teacher's soft targets against the labels, 0..1; needs a teacher.
         temperature: of the soft targets.
-        save_every: steps between two resume states.
+        save_every: steps between two resume states; slow steps are saved more often.
     """
 
     epochs: int = 20
@@ -84,17 +86,6 @@ class TrainResult:
     curve: tuple[dict[str, float], ...]
 
 
-@dataclass
-class _Progress:
-    """What changes while training and what a resume state holds."""
-
-    step: int = 0
-    loss_sum: float = 0.0
-    best_accuracy: float = -1.0
-    best: dict[str, Tensor] | None = None
-    curve: list[dict[str, float]] | None = None
-
-
 def hold_out(images: Images, part: float, *, seed: int) -> tuple[Images, Images]:
     """Split off `part` of the images, drawn by the seed, to choose the best epoch by: (rest, held out)."""
     order = np.random.default_rng([seed, 0x5E7]).permutation(len(images))
@@ -123,10 +114,14 @@ def train(
 ) -> TrainResult:
     """Train `model` in place, keeping a resume state in `state_file` if one is named.
 
+    A `state_file` in the context's resume folder is gone on from wherever there is one. What does not fit there is no
+    fault of the user's: it is said, and training begins anew. Elsewhere `resume` decides, and the state must fit.
+
     Raises:
         DataError: if an epoch has no whole batch.
         UsageError: if the options contradict each other, or the loss stops being a number.
         CheckpointError: if `resume` is asked for and the state is missing, damaged or of other options.
+        OutputError: if the state cannot be written.
     """
     epoch_steps = _checked_epoch_steps(task, options)
     if task.teacher is not None:
@@ -134,14 +129,15 @@ def train(
     torch.manual_seed(context.seed)
     model.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _optimizer(model, options)
-    done = _Progress(curve=[])
     signature = {**asdict(options), "seed": context.seed, "images": len(task.train)}
-    if resume and state_file is not None:
-        _load_state(state_file, model, optimizer, done, signature)
+    done = _progress(model, optimizer, signature, context, state_file, resume=resume)
+    saved_at = time.monotonic()
 
     def save() -> None:
+        nonlocal saved_at
         if state_file is not None:
-            _save_state(state_file, model, optimizer, done, signature)
+            save_state(state_file, model, optimizer, done, signature)
+        saved_at = time.monotonic()
 
     steps = options.epochs * epoch_steps
     with context.progress("train", steps) as advance:
@@ -152,16 +148,38 @@ def train(
                 done.step += 1
                 done.loss_sum += loss
                 advance(1, f"epoch {epoch + 1}/{options.epochs} loss {loss:.3f}")
-                if done.step % options.save_every == 0 and done.step % epoch_steps:
+                due = done.step % options.save_every == 0 or time.monotonic() - saved_at >= SAVE_SECONDS
+                if due and done.step % epoch_steps:
                     save()
             _end_epoch(model, task, done, epoch, epoch_steps, context)
             save()
     last = _weights(model)
-    rows = tuple(done.curve or ())
+    rows = tuple(done.curve)
     last_accuracy = rows[-1]["val_accuracy"] if rows else accuracy(model, task.val, task.preprocess)
     if done.best is None:
         return TrainResult(last, last_accuracy, last, last_accuracy, rows)
     return TrainResult(done.best, done.best_accuracy, last, last_accuracy, rows)
+
+
+def _progress(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    signature: dict[str, Any],
+    context: Context,
+    state_file: Path | None,
+    *,
+    resume: bool,
+) -> Progress:
+    """Return where training begins, with the state of `state_file` in place if there is one to go on from."""
+    if state_file is not None and state_file.parent == context.resume_folder:
+        try:
+            return load_state(state_file, model, optimizer, signature) if state_file.exists() else Progress()
+        except CheckpointError as e:
+            context.say(f"{e.message}; training begins anew")
+            return Progress()
+    if resume and state_file is not None:
+        return load_state(state_file, model, optimizer, signature)
+    return Progress()
 
 
 def _checked_epoch_steps(task: Task, options: TrainOptions) -> int:
@@ -243,12 +261,11 @@ def _epoch(task: Task, options: TrainOptions, seed: int, epoch: int, first: int)
         yield normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
 
 
-def _end_epoch(model: nn.Module, task: Task, done: _Progress, epoch: int, epoch_steps: int, context: Context) -> None:
+def _end_epoch(model: nn.Module, task: Task, done: Progress, epoch: int, epoch_steps: int, context: Context) -> None:
     """Measure on the validation images and keep the weights if they are the best so far."""
     reached = accuracy(model, task.val, task.preprocess)
     loss = done.loss_sum / epoch_steps
     done.loss_sum = 0.0
-    assert done.curve is not None
     done.curve.append({"epoch": epoch + 1, "loss": round(loss, 5), "val_accuracy": reached})
     context.say(f"epoch {epoch + 1}: loss {loss:.4f}, validation accuracy {reached:.2%}")
     if reached > done.best_accuracy:
@@ -278,54 +295,3 @@ def _set_training(model: nn.Module, *, training: bool) -> bool:
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-
-
-def _save_state(
-    file: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    done: _Progress,
-    signature: dict[str, Any],
-) -> None:
-    state = {
-        "signature": signature,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "rng": torch.get_rng_state(),
-        "progress": asdict(done),
-    }
-    content = io.BytesIO()  # torch.save hides why a disk does not take it
-    torch.save(state, content)
-    with replace_file(file) as beside:
-        beside.write_bytes(content.getbuffer())
-
-
-def _load_state(
-    file: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    done: _Progress,
-    signature: dict[str, Any],
-) -> None:
-    if not file.exists():
-        raise CheckpointError(f"no resume state {file}", hint="Run the command without --resume")
-    try:
-        state = torch.load(file, weights_only=True)
-        held, progress = dict(state["signature"]), dict(state["progress"])
-        weights, moments, rng = state["model"], state["optimizer"], state["rng"]
-    except Exception as e:
-        raise CheckpointError(
-            f"the resume state {file} cannot be read: {type(e).__name__}", hint="Remove it and train again"
-        ) from e
-    differing = sorted(k for k in signature if held.get(k) != signature[k])
-    if differing:
-        told = ", ".join(f"{k} {held.get(k)!r} then, {signature[k]!r} now" for k in differing)
-        raise CheckpointError(f"the resume state {file} is of another run: {told}", hint="Repeat the same options")
-    try:
-        model.load_state_dict(weights)
-        optimizer.load_state_dict(moments)
-    except (RuntimeError, ValueError) as e:
-        raise CheckpointError(f"the resume state {file} is of another network", hint="Repeat the same options") from e
-    torch.set_rng_state(rng)
-    for key, value in progress.items():
-        setattr(done, key, value)

@@ -63,6 +63,11 @@ class TrainedRange(FakeQuantizeBase):  # type: ignore[misc]
         self.fixed_zero_point.fill_(float(params.zero_point[0]))
         self.bounds.requires_grad_(False)
 
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Load the range; one that was frozen is not trained any further."""
+        super()._load_from_state_dict(*args)
+        self.bounds.requires_grad_(not self.is_frozen)
+
     @property
     def is_frozen(self) -> bool:
         """Return whether the range stands still."""
@@ -102,6 +107,8 @@ class TrainedRange(FakeQuantizeBase):  # type: ignore[misc]
 class WeightGrid(FakeQuantizeBase):  # type: ignore[misc]
     """Fake quantizer of a weight: symmetric per output channel, scale = max|w| / 127, frozen at the end."""
 
+    scale: Tensor
+
     def __init__(self, **_: Any) -> None:
         """Build it without a scale; the first weight gives it one."""
         super().__init__()
@@ -109,6 +116,20 @@ class WeightGrid(FakeQuantizeBase):  # type: ignore[misc]
         self.frozen = False
         self.dtype, self.qscheme = torch.int8, torch.per_channel_symmetric
         self.ch_axis = 0
+
+    def get_extra_state(self) -> Tensor:
+        """Return, for a resume state, whether the scale stands still."""
+        return torch.tensor(self.frozen)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take what `get_extra_state` returned."""
+        self.frozen = bool(state)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Load the scale, for which a new grid has no room yet."""
+        held: Tensor = state_dict.get(f"{prefix}scale", self.scale)
+        self.scale = torch.empty_like(held, device=self.scale.device)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the weight rounded to its grid; the gradient passes through."""
@@ -130,7 +151,10 @@ def train_quantized(
     options: TrainOptions,
     context: Context,
 ) -> tuple[fx.GraphModule, QuantPlan, TrainResult]:
-    """Return a copy of the float graph with trained weights, the trained plan, and how training went."""
+    """Return a copy of the float graph with trained weights, the trained plan, and how training went.
+
+    Where the context has a resume folder, training goes on from the state `qat` there.
+    """
     prepared = _prepare(graph, plan)
 
     def freeze_in_time(model: nn.Module, step: int, steps: int) -> None:
@@ -138,7 +162,7 @@ def train_quantized(
             _freeze(model)
 
     task = Task(task.train, task.val, task.preprocess, task.teacher, freeze_in_time)
-    result = train(prepared, task, options, context)
+    result = train(prepared, task, options, context, state_file=context.state_file("qat"))
     prepared.cpu()
     _freeze(prepared)
     trained = copy.deepcopy(graph)

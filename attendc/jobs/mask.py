@@ -105,7 +105,8 @@ def _recover(masked: nn.Module, opened: Opened, dataset: Dataset, options: Train
         return
     hold = frozen_zeros(masked)
     chosen, chooser = hold_out(dataset.train, HELD_OUT, seed=context.seed)
-    result = train(masked, Task(chosen, chooser, preprocess, opened.model, hold), options, context)
+    task = Task(chosen, chooser, preprocess, opened.model, hold)
+    result = train(masked, task, options, context, state_file=context.state_file("mask"))
     masked.load_state_dict(result.best)
     masked.cpu().eval()
     opened.model.cpu()

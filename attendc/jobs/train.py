@@ -40,7 +40,8 @@ class TrainRequest:
         init: a checkpoint to start from.
         options: of the loop.
         hold_out: part of the training images that chooses the best epoch; the test images only judge the result.
-        resume: go on from the resume state beside the output.
+        resume: go on from the resume state beside the output. Where the context has a resume folder, the state lies
+            there and is gone on from in any case.
         force: replace an existing output.
     """
 
@@ -86,17 +87,18 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
     _check_runs(model, preprocess, len(labels), request.data)
     spec = Spec(architecture, preprocess, labels, request.spec_data or request.data)
     chosen, chooser = hold_out(dataset.train, request.hold_out, seed=context.seed)
-    state_file = request.output.with_name(f"{request.output.stem}.resume")
+    beside = request.output.with_name(f"{request.output.stem}.resume")
     result = train(
         model,
         Task(chosen, chooser, preprocess),
         request.options,
         context,
-        state_file=state_file,
+        state_file=context.state_file("train") or beside,
         resume=request.resume,
     )
     summary = _write(request, context, model, dataset, spec, result)
-    state_file.unlink(missing_ok=True)
+    if context.resume_folder is None:  # what lies in there is its owner's
+        beside.unlink(missing_ok=True)
     return summary
 
 

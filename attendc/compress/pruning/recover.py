@@ -38,6 +38,8 @@ def recover(
     """Train a pruned network in place, and leave it on the CPU in eval mode with the weights of its best epoch.
 
     In turn (i, n) of n it sees the i-th of n shares of the training images, so that n rounds take as long as one.
+    Where the context has a resume folder, each turn keeps a state of its own: a turn that was finished is not trained
+    again, one that was killed goes on.
 
     Raises:
         DataError: if a share makes no batch.
@@ -46,7 +48,8 @@ def recover(
     share = take(chosen, range(turn[0], len(chosen), turn[1]))
     where = next(teacher.parameters()).device
     task = Task(share, chooser, preprocess, teacher.to(context.device) if options.distill > 0 else None)
-    result = train(pruned, task, options, context)
+    state_file = context.state_file(f"recover-{turn[0] + 1}-of-{turn[1]}")
+    result = train(pruned, task, options, context, state_file=state_file)
     teacher.to(where)
     pruned.load_state_dict(result.best)
     pruned.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
