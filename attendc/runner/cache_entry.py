@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = [
     "mark_used",
     "read_entry",
     "read_record",
+    "stats_below",
     "sync",
     "write_entry",
 ]
@@ -170,13 +171,17 @@ def mark_used(folder: Path) -> None:
 
 def last_used(folder: Path) -> float:
     """Return the time of last use of an entry, or of the last change in a folder of work, in seconds since 1970."""
-    own = folder / _NAME
-    paths = [own] if own.exists() else [folder, *folder.rglob("*")]
-    times = []
-    for path in paths:
-        with suppress(OSError):  # removed meanwhile
-            times.append(path.stat().st_mtime)
-    return max(times, default=0.0)
+    with suppress(FileNotFoundError):
+        return (folder / _NAME).stat().st_mtime
+    return max((s.st_mtime for s in stats_below(folder)), default=0.0)
+
+
+def stats_below(folder: Path) -> Iterator[os.stat_result]:
+    """Yield what the file system says of `folder` and all below it, passing over what is removed meanwhile."""
+    for parent, _, names in os.walk(folder):  # unlike rglob, it bears folders that vanish
+        for path in (parent, *(os.path.join(parent, n) for n in names)):
+            with suppress(FileNotFoundError):
+                yield os.stat(path, follow_symlinks=False)
 
 
 def sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from attendc.runner.cache_entry import DamagedError, last_used, read_record
+from attendc.runner.cache_entry import DamagedError, last_used, read_record, stats_below
 
 if TYPE_CHECKING:
     from attendc.runner.cache import StageCache
@@ -132,8 +133,4 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # removed meanwhile
-            total += path.stat().st_size if path.is_file() else 0
-    return total
+    return sum(s.st_size for s in stats_below(folder) if stat.S_ISREG(s.st_mode))
