@@ -1,0 +1,120 @@
+"""Where recipes come from: the shipped ones by name, all others by path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from attendc.reader.faults import Fault, Place, RecipeError, closest
+from attendc.reader.parse import LARGEST
+
+__all__ = ["Source", "find_recipe", "read_source", "shipped_recipes"]
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recipe that has not been read yet.
+
+    Attributes:
+        label: what faults call the file.
+        stem: the name of the recipe if it gives none.
+        folder: what it extends is looked for here.
+        file: what to read.
+    """
+
+    label: str
+    stem: str
+    folder: Path
+    file: Traversable
+
+
+def _shipped() -> dict[str, Traversable]:
+    folder = resources.files("attendc.recipes")
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".yaml"): file for file in files}
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Return name -> the comment at its top, in one line."""
+    return {name: _comment(file.read_text(encoding="utf-8")) for name, file in _shipped().items()}
+
+
+def _comment(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("#").strip())
+    return " ".join(lines).strip()
+
+
+def find_recipe(name_or_path: str | Path, *, folder: Path | None = None, told: Place | None = None) -> Source:
+    """Return the shipped recipe of that name, else the file.
+
+    Args:
+        name_or_path: as the user gave it.
+        folder: what a relative path starts from; None is the working directory.
+        told: where it was asked for, which is then where the fault is.
+
+    Raises:
+        RecipeError: if there is neither, or it is a folder.
+    """
+    text = str(name_or_path)
+    shipped = _shipped()
+    if isinstance(name_or_path, str) and text in shipped:
+        return Source(f"attendc/recipes/{text}.yaml", text, Path(), shipped[text])
+    path = folder / text if folder is not None else Path(text)
+    if _is(Path.is_file, path):
+        return Source(str(path), path.stem, path.parent, path)
+    raise RecipeError([_not_found(text, path, shipped, told)])
+
+
+def _not_found(text: str, path: Path, shipped: dict[str, Traversable], told: Place | None) -> Fault:
+    at = told or Place(text)
+    where = (at.file, at.line, "extends" if told else "", text if told else "")
+    if _is(Path.is_dir, path):
+        return Fault(*where, "is a folder; give the name of a file in it")
+    near = closest(path.name, _beside(path))
+    suggestion = str(Path(text).with_name(near)) if near else closest(text.removesuffix(".yaml"), shipped)
+    names = ", ".join(shipped) or "none"
+    return Fault(*where, f"no such file and no shipped recipe of that name; shipped are {names}", suggestion)
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return kind(path)
+    except (OSError, ValueError):  # a name that is too long, a zero byte in it, a folder that may not be read
+        return False
+
+
+def _beside(path: Path) -> list[str]:
+    try:
+        return [entry.name for entry in path.parent.iterdir() if entry.suffix in _SUFFIXES]
+    except (OSError, ValueError):
+        return []
+
+
+def read_source(source: Source) -> str:
+    """Return the text.
+
+    Raises:
+        RecipeError: if it cannot be read, is far too large or not UTF-8.
+    """
+    try:
+        with source.file.open("rb") as file:
+            data = file.read(4 * LARGEST + 1)  # one character has four bytes at most
+    except OSError as e:
+        raise RecipeError([Fault(source.label, 0, "", "", f"cannot be read: {e.strerror or e}")]) from e
+    if len(data) > 4 * LARGEST:
+        raise RecipeError([Fault(source.label, 0, "", "", f"must be at most {LARGEST} characters long")])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        message = f"must be UTF-8; byte 0x{data[e.start]:02X} in this line is not"
+        raise RecipeError([Fault(source.label, line, "", "", message)]) from e
