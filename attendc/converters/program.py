@@ -47,11 +47,19 @@ def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) ->
     """
     sample = torch.zeros(2, *spec.preprocess.input_shape)
     program = torch.export.export(inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},))
+    _forget_making(program)
     extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
     torch.export.save(program, content, extra_files={_EXTRA: extra})
     with replace_file(path) as beside:
         beside.write_bytes(content.getvalue())
+
+
+def _forget_making(program: torch.export.ExportedProgram) -> None:
+    """Drop what differs from process to process: the addresses of graphs, and the lines of code that called."""
+    for node in program.graph.nodes:
+        for key in ("from_node", "stack_trace"):
+            node.meta.pop(key, None)
 
 
 def load_program(path: Path) -> SavedProgram:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from attendc.types import Stamp
 __all__ = ["METADATA_FILE", "write_torchscript"]
 
 METADATA_FILE = "attendc.json"
+_MANGLED = re.compile(rb"___torch_mangle_\d+")
+_WRITERS_OWN = ("version", ".data/serialization_id")
 
 
 def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
@@ -39,4 +42,28 @@ def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
     torch.jit.save(traced, content, _extra_files=extra)
     with replace_file(path) as beside:
-        beside.write_bytes(content.getvalue())
+        beside.write_bytes(_without_traces(content))
+
+
+def _without_traces(content: io.BytesIO) -> bytes:
+    """Return the file without what only tells of the process that wrote it.
+
+    That is the lines of code that called, with their folders, and in the names of classes the number of classes that
+    torch.jit had seen before.
+    """
+    content.seek(0)
+    reader, kept = torch._C.PyTorchFileReader(content), io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(kept)
+    names = [n for n in reader.get_all_records() if n not in _WRITERS_OWN and not n.endswith(".debug_pkl")]
+    classes: dict[bytes, bytes] = {}
+
+    def numbered(found: re.Match[bytes]) -> bytes:
+        return classes.setdefault(found[0], b"___torch_mangle_%d" % len(classes))
+
+    for name in names:
+        record = reader.get_record(name)
+        if name.endswith((".py", "data.pkl")):  # in both, names end at a character, not after a length
+            record = _MANGLED.sub(numbered, record)
+        writer.write_record(_MANGLED.sub(numbered, name.encode()).decode(), record, len(record))
+    writer.write_end_of_file()
+    return kept.getvalue()

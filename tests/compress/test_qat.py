@@ -155,6 +155,15 @@ def test_a_frozen_range_computes_the_same() -> None:
     assert torch.allclose(one(x), before, atol=1e-6)
 
 
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_loaded_range_is_trained_on_only_if_it_was_not_frozen(*, fixed: bool) -> None:
+    one, other = started(fixed=fixed), started(fixed=not fixed)
+    other.load_state_dict(one.state_dict())
+    assert other.params() == one.params()
+    assert other.is_frozen is fixed
+    assert other.bounds.requires_grad is not fixed
+
+
 # The grid of a weight
 
 
@@ -174,3 +183,13 @@ def test_a_frozen_grid_keeps_its_scale() -> None:
     grid(torch.ones(1, 1))
     grid.frozen = True
     assert grid(torch.full((1, 1), 5.0)).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_new_grid_takes_scales_and_state_of_another(*, frozen: bool) -> None:
+    grid, other = WeightGrid(), WeightGrid()
+    grid(torch.tensor([[1.27], [12.7]]))
+    grid.frozen = frozen
+    other.load_state_dict(grid.state_dict())
+    assert other.scale.tolist() == pytest.approx([0.01, 0.1])
+    assert other.frozen is frozen
