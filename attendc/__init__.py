@@ -1,45 +1,190 @@
 """attendc: from a trained AttendNeXt to proven int8 artefacts for ARM CPUs.
 
+The steps, on networks in memory:
+
+    import attendc
+
+    opened = attendc.load_checkpoint("examples/attendnext_nano.safetensors")
+    smaller = attendc.prune(opened, attendc.PruneConfig(macs=0.5))
+    quantized = attendc.quantize(smaller.opened, attendc.QuantizeConfig(mode="qat"))
+    files = attendc.convert(quantized, "out")
+    attendc.check_gates(attendc.verify(files))
+
+or the whole way, cached and resumable, with a report:
+
+    run = attendc.run_recipe("int8-qat")
+
 The public names are loaded when they are first used, so that importing the package, and `attendc --help`, cost nothing.
 """
 
 from importlib import import_module as _import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "AnalyzeConfig": "attendc.stages.analyze_config",
     "AnalyzeRequest": "attendc.jobs.analyze",
     "CheckpointRequest": "attendc.opening",
     "Context": "attendc.context",
+    "ConvertConfig": "attendc.stages.convert_config",
     "ConvertRequest": "attendc.jobs.convert",
+    "DataSection": "attendc.recipe",
     "Gates": "attendc.parity",
+    "MaskConfig": "attendc.stages.mask_config",
+    "MaskRequest": "attendc.jobs.mask",
+    "ModelSection": "attendc.recipe",
+    "PruneConfig": "attendc.stages.prune_config",
     "PruneOptions": "attendc.compress.pruning.prune",
     "PruneRequest": "attendc.jobs.prune",
     "QAT_OPTIONS": "attendc.jobs.quantize",
+    "QuantizeConfig": "attendc.stages.quantize_config",
     "QuantizeRequest": "attendc.jobs.quantize",
     "RECOVER_OPTIONS": "attendc.compress.pruning.recover",
+    "Recipe": "attendc.recipe",
+    "Run": "attendc.runner.run",
+    "RunOptions": "attendc.runner.run",
+    "STAGES": "attendc.stages.registry",
+    "StageCache": "attendc.runner.cache",
+    "StageEntry": "attendc.recipe",
+    "TargetSection": "attendc.recipe",
+    "TrainConfig": "attendc.stages.train_config",
     "TrainOptions": "attendc.train",
     "TrainRequest": "attendc.jobs.train",
+    "VerifyConfig": "attendc.stages.verify_config",
     "VerifyRequest": "attendc.jobs.verify",
-    "analyze": "attendc.jobs.analyze",
-    "convert": "attendc.jobs.convert",
+    "analyze": "attendc.stages.analyze",
+    "analyze_checkpoint": "attendc.jobs.analyze",
+    "analyze_recipe": "attendc.jobs.analyze",
+    "check_gates": "attendc.parity",
+    "check_verification": "attendc.gates",
+    "compare_runs": "attendc.report.compare",
+    "comparison_json": "attendc.report.compare",
+    "convert": "attendc.stages.convert",
+    "convert_recipe": "attendc.jobs.convert",
+    "convert_source": "attendc.jobs.convert",
     "inspect_file": "attendc.jobs.inspect",
-    "open_checkpoint": "attendc.opening",
+    "load_checkpoint": "attendc.opening",
+    "load_recipe": "attendc.reader.load",
+    "mask": "attendc.stages.mask",
+    "mask_checkpoint": "attendc.jobs.mask",
+    "mask_recipe": "attendc.jobs.mask",
+    "merged_yaml": "attendc.reader.write",
+    "plan_run": "attendc.runner.dry_run",
+    "prove_folder": "attendc.jobs.verify",
+    "prune": "attendc.stages.prune",
     "prune_checkpoint": "attendc.jobs.prune",
-    "quantize": "attendc.jobs.quantize",
+    "prune_recipe": "attendc.jobs.prune",
+    "quantize": "attendc.stages.quantize",
+    "quantize_checkpoint": "attendc.jobs.quantize",
+    "quantize_recipe": "attendc.jobs.quantize",
+    "read_manifest": "attendc.manifest",
+    "recipe_schema": "attendc.reader.schema",
+    "recipe_template": "attendc.reader.template",
+    "recipe_to_data": "attendc.reader.write",
+    "recipe_to_yaml": "attendc.reader.write",
+    "render_comparison": "attendc.report.compare_page",
+    "run_recipe": "attendc.runner.run",
+    "shipped_recipes": "attendc.reader.sources",
     "train_checkpoint": "attendc.jobs.train",
-    "verify_folder": "attendc.jobs.verify",
+    "train_network": "attendc.stages.train",
+    "train_recipe": "attendc.jobs.train",
+    "verify": "attendc.stages.verify",
+    "verify_folder": "attendc.stages.verify",
+    "verify_recipe": "attendc.jobs.verify",
 }
 
 __all__ = ["__version__", *_PUBLIC]
 
+if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what runs
+    from attendc.compress.pruning.prune import PruneOptions as PruneOptions
+    from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
+    from attendc.context import Context as Context
+    from attendc.gates import check_verification as check_verification
+    from attendc.jobs.analyze import (
+        AnalyzeRequest as AnalyzeRequest,
+        analyze_checkpoint as analyze_checkpoint,
+        analyze_recipe as analyze_recipe,
+    )
+    from attendc.jobs.convert import (
+        ConvertRequest as ConvertRequest,
+        convert_recipe as convert_recipe,
+        convert_source as convert_source,
+    )
+    from attendc.jobs.inspect import inspect_file as inspect_file
+    from attendc.jobs.mask import (
+        MaskRequest as MaskRequest,
+        mask_checkpoint as mask_checkpoint,
+        mask_recipe as mask_recipe,
+    )
+    from attendc.jobs.prune import (
+        PruneRequest as PruneRequest,
+        prune_checkpoint as prune_checkpoint,
+        prune_recipe as prune_recipe,
+    )
+    from attendc.jobs.quantize import (
+        QAT_OPTIONS as QAT_OPTIONS,
+        QuantizeRequest as QuantizeRequest,
+        quantize_checkpoint as quantize_checkpoint,
+        quantize_recipe as quantize_recipe,
+    )
+    from attendc.jobs.train import (
+        TrainRequest as TrainRequest,
+        train_checkpoint as train_checkpoint,
+        train_recipe as train_recipe,
+    )
+    from attendc.jobs.verify import (
+        VerifyRequest as VerifyRequest,
+        prove_folder as prove_folder,
+        verify_recipe as verify_recipe,
+    )
+    from attendc.manifest import read_manifest as read_manifest
+    from attendc.opening import CheckpointRequest as CheckpointRequest, load_checkpoint as load_checkpoint
+    from attendc.parity import Gates as Gates, check_gates as check_gates
+    from attendc.reader.load import load_recipe as load_recipe
+    from attendc.reader.schema import recipe_schema as recipe_schema
+    from attendc.reader.sources import shipped_recipes as shipped_recipes
+    from attendc.reader.template import recipe_template as recipe_template
+    from attendc.reader.write import (
+        merged_yaml as merged_yaml,
+        recipe_to_data as recipe_to_data,
+        recipe_to_yaml as recipe_to_yaml,
+    )
+    from attendc.recipe import (
+        DataSection as DataSection,
+        ModelSection as ModelSection,
+        Recipe as Recipe,
+        StageEntry as StageEntry,
+        TargetSection as TargetSection,
+    )
+    from attendc.report.compare_page import render_comparison as render_comparison
+    from attendc.report.compare import (
+        compare_runs as compare_runs,
+        comparison_json as comparison_json,
+    )
+    from attendc.runner.cache import StageCache as StageCache
+    from attendc.runner.dry_run import plan_run as plan_run
+    from attendc.runner.run import Run as Run, RunOptions as RunOptions, run_recipe as run_recipe
+    from attendc.stages.analyze import analyze as analyze
+    from attendc.stages.analyze_config import AnalyzeConfig as AnalyzeConfig
+    from attendc.stages.convert import convert as convert
+    from attendc.stages.convert_config import ConvertConfig as ConvertConfig
+    from attendc.stages.mask import mask as mask
+    from attendc.stages.mask_config import MaskConfig as MaskConfig
+    from attendc.stages.prune import prune as prune
+    from attendc.stages.prune_config import PruneConfig as PruneConfig
+    from attendc.stages.quantize import quantize as quantize
+    from attendc.stages.quantize_config import QuantizeConfig as QuantizeConfig
+    from attendc.stages.registry import STAGES as STAGES
+    from attendc.stages.train import train_network as train_network
+    from attendc.stages.train_config import TrainConfig as TrainConfig
+    from attendc.stages.verify import verify as verify, verify_folder as verify_folder
+    from attendc.stages.verify_config import VerifyConfig as VerifyConfig
+    from attendc.train import TrainOptions as TrainOptions
+
 
 def __getattr__(name: str) -> Any:
-    """Load a public name.
-
-    `attendc.train`, `attendc.parity` and `attendc.checkpoint` are modules; the jobs above are what a script calls.
-    """
+    """Load a public name. `attendc.train` and `attendc.checkpoint` are modules."""
     if name not in _PUBLIC:
         raise AttributeError(f"attendc has no {name!r}; it has {', '.join(_PUBLIC)}")
     return getattr(_import_module(_PUBLIC[name]), name)

@@ -37,6 +37,7 @@ class Context:
     progress: opens a progress bar, given a title and the number of units.
     say: prints one line of log.
     warnings: collects what the user and the manifest must know.
+    threads: CPU threads; None: as many as torch takes by itself.
     resume_folder: where a step keeps what it needs to go on after a kill; None: nowhere. It belongs to one run: what
         lies there was made from the same inputs by the same options.
     """
@@ -46,6 +47,7 @@ class Context:
     progress: Callable[[str, int], AbstractContextManager[Advance]] = silent_progress
     say: Callable[[str], None] = _say_nothing
     warnings: list[str] = field(default_factory=list)
+    threads: int | None = None
     resume_folder: Path | None = None
 
     def warn(self, text: str) -> None:

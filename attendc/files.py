@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attendc.errors import OutputError
 
-__all__ = ["cache_folder", "check_writable", "new_folder", "replace_file", "sha256"]
+__all__ = ["cache_folder", "check_replaceable", "check_writable", "new_folder", "replace_file", "sha256"]
 
 _HINTS = {
     errno.ENOSPC: "Free some space and run it again",
@@ -86,7 +86,7 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: if `path` exists and may not be replaced, or cannot be written.
     """
-    _check_replaceable(path, force=force)
+    check_replaceable(path, force=force)
     absent = [p for p in path.parents if not p.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,12 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _check_replaceable(path: Path, *, force: bool) -> None:
+def check_replaceable(path: Path, *, force: bool) -> None:
+    """Check, before any work, that the folder `path` can be made: it is not there, or `force` and attendc's own.
+
+    Raises:
+        OutputError: if not.
+    """
     if not path.exists():
         return
     if not force:

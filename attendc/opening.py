@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +16,15 @@ from attendc.errors import CheckpointError, DataError
 from attendc.models.registry import PRESET_INPUTS, resolve
 from attendc.types import Fit, Preprocess, Spec
 
-__all__ = ["CheckpointRequest", "Opened", "check_outputs", "open_checkpoint", "open_dataset"]
+__all__ = [
+    "CheckpointRequest",
+    "Opened",
+    "check_outputs",
+    "dataset_of",
+    "load_checkpoint",
+    "open_checkpoint",
+    "open_dataset",
+]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -79,6 +88,28 @@ def open_checkpoint(request: CheckpointRequest) -> Opened:
         spec = replace(spec, data=request.data)
     model = load_model(weights, spec.architecture, allow_foreign=bool(request.model))
     return Opened(model, spec, weights)
+
+
+def load_checkpoint(path: Path | str, **said: Any) -> Opened:
+    """Open a checkpoint of attendc's, or any other with what it does not say itself.
+
+        opened = attendc.load_checkpoint("ckpt.safetensors")
+        opened = attendc.load_checkpoint("my.pt", model="package.module:factory", mean=(0.5,), std=(0.25,))
+
+    Args:
+        path: .safetensors, .pt, .pth, .bin or .ckpt; nothing is unpickled that could run code.
+        said: fields of `CheckpointRequest`.
+
+    Raises:
+        CheckpointError: if it cannot be read, trusted, built or filled.
+        DataError: if preprocessing that is given does not fit.
+    """
+    return open_checkpoint(CheckpointRequest(Path(path), **said))
+
+
+def dataset_of(spec: Spec, *, seed: int) -> Dataset | None:
+    """Open the data of a Spec; None where it names none."""
+    return open_dataset(spec, seed=seed) if spec.data else None
 
 
 def open_dataset(spec: Spec, *, seed: int) -> Dataset:

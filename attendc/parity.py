@@ -21,16 +21,27 @@ from attendc.converters.read_onnx import onnx_quant_table
 from attendc.converters.read_tflite import tflite_quant_table
 from attendc.data.images import Images
 from attendc.data.preprocess import batches
-from attendc.errors import AccuracyError, ConversionError, ParityError
+from attendc.errors import ConversionError
+from attendc.gates import FLOAT, GRAPH, WITNESS, check_verification, is_int8
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
 from attendc.qdq import output_params, quant_table
 from attendc.runtimes import Runner, onnx_runner, tflite_runner, torch_runner, torchscript_runner
 from attendc.types import Preprocess, QuantTable
 from attendc.witness import ReferenceRunner
 
-__all__ = ["WITNESS", "Candidate", "Gates", "Pair", "Report", "check_gates", "default_images", "is_int8", "verify"]
+__all__ = [
+    "WITNESS",
+    "Candidate",
+    "Gates",
+    "Pair",
+    "Report",
+    "check_gates",
+    "default_images",
+    "is_int8",
+    "verify",
+    "verify_with_outputs",
+]
 
-FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
 WITNESS_MACS = 6_000_000_000
 """Reference kernels run about 0.3 G MACs a second: the witness sees as many images as this pays for, 16 at least."""
 FEWEST_WITNESSED = 16
@@ -119,29 +130,42 @@ def verify(
     has_labels: bool = True,
 ) -> Report:
     """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any."""
-    macs = count_macs(network, preprocess.input_shape)
-    witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
-    runners = _runners(candidates, network, graph)
-    outputs: dict[str, Tensor] = {}
-    notes: list[str] = []
-    for name, make in runners.items():
-        count = witnessed if name == WITNESS else len(images)
-        try:
-            outputs[name] = _run(name, make(), images, preprocess, count, context)
-        except ConversionError as e:
-            if name != WITNESS:
-                raise
-            context.warn(f"{WITNESS} gives no evidence: {e}")
-            notes.append(f"{WITNESS} gives no evidence: {e}")
+    report, _ = verify_with_outputs(
+        candidates,
+        network=network,
+        graph=graph,
+        images=images,
+        preprocess=preprocess,
+        gates=gates,
+        context=context,
+        has_labels=has_labels,
+    )
+    return report
+
+
+def verify_with_outputs(
+    candidates: Sequence[Candidate],
+    *,
+    network: torch.nn.Module,
+    graph: fx.GraphModule | None,
+    images: Images,
+    preprocess: Preprocess,
+    gates: Gates,
+    context: Context,
+    has_labels: bool = True,
+) -> tuple[Report, dict[str, Tensor]]:
+    """Return the report of `verify`, and the logits (N, classes) of each runner by its name.
+
+    A runner that saw fewer images (the witness) has the logits of the first N.
+    """
+    outputs, notes = _outputs(candidates, network, graph, images, preprocess, context)
     step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
     pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
     targets = torch.from_numpy(images.targets)
     reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
     scales, weights, failures = _read_back(candidates, graph)
     failures += _agreement_failures(pairs, gates, candidates, graph, images, preprocess)
-    if WITNESS in outputs:
-        notes.append(f"{WITNESS} saw {witnessed} of {len(images)} images")
-    return Report(
+    report = Report(
         len(images),
         reached,
         pairs,
@@ -151,6 +175,34 @@ def verify(
         tuple(_accuracy_failures(reached, len(images), gates)),
         tuple(notes),
     )
+    return report, outputs
+
+
+def _outputs(
+    candidates: Sequence[Candidate],
+    network: torch.nn.Module,
+    graph: fx.GraphModule | None,
+    images: Images,
+    preprocess: Preprocess,
+    context: Context,
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the logits of each runner, and what is to be said about the witness."""
+    macs = count_macs(network, preprocess.input_shape)
+    witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
+    outputs: dict[str, Tensor] = {}
+    notes: list[str] = []
+    for name, make in _runners(candidates, network, graph).items():
+        count = witnessed if name == WITNESS else len(images)
+        try:
+            outputs[name] = _run(name, make(), images, preprocess, count, context)
+        except ConversionError as e:
+            if name != WITNESS:
+                raise
+            context.warn(f"{WITNESS} gives no evidence: {e}")
+            notes.append(f"{WITNESS} gives no evidence: {e}")
+    if WITNESS in outputs:
+        notes.append(f"{WITNESS} saw {witnessed} of {len(images)} images")
+    return outputs, notes
 
 
 def check_gates(report: Report) -> None:
@@ -160,13 +212,7 @@ def check_gates(report: Report) -> None:
         ParityError: if artefacts differ from their graph.
         AccuracyError: if they do not, but int8 lost too much accuracy.
     """
-    if report.failures:
-        raise ParityError("; ".join(report.failures), hint="Add --no-gate to keep the artefacts and look into them")
-    if report.accuracy_failures:
-        raise AccuracyError(
-            "; ".join(report.accuracy_failures),
-            hint="Try --qat, another --ranges, or allow more with --max-drop POINTS",
-        )
+    check_verification(report.as_json())
 
 
 def _runners(
@@ -217,11 +263,6 @@ def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
 def _compared(a: str, b: str) -> bool:
     """Two of one family, or the float network with an int8 runner; its float32 files would only repeat that."""
     return is_int8(a) == is_int8(b) or FLOAT in (a, b)
-
-
-def is_int8(name: str) -> bool:
-    """Return whether a runner of that name computes in int8."""
-    return name != FLOAT and not name.endswith("_float32")
 
 
 def _float_step(logits: Tensor) -> float:

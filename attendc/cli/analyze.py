@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attendc.cli.options import IMPORTANCES, checkpoint_options, checkpoint_request, common_options, session
+from attendc.cli.options import (
+    IMPORTANCES,
+    checkpoint_options,
+    checkpoint_request,
+    common_options,
+    printed,
+    recipe_options,
+    session,
+)
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,9 +57,9 @@ def _ratios(_: click.Context, __: click.Parameter, text: str | None) -> tuple[fl
     callback=_ratios,
     help="Parts of the channels that stay.  [default: those that attendc prune goes by]",
 )
-@click.option("--no-cache", is_flag=True, help="Measure again, and do not keep it.")
 @checkpoint_options
 @click.option("-o", "--output", type=_PATH, help="Picture, .svg or .png.  [default: runs/<checkpoint>-sensitivity.svg]")
+@recipe_options
 @common_options
 def analyze_command(checkpoint: Path, **given: Any) -> None:
     """Measure how much accuracy CHECKPOINT loses when one layer or block alone is pruned, removed or int8.
@@ -66,7 +74,7 @@ def analyze_command(checkpoint: Path, **given: Any) -> None:
         raise UsageError("say what to analyze", hint="Add --sensitivity (the only analysis so far)")
     with session(given) as (console, context):
         from attendc.compress.pruning.sensitivity import KEEP_RATIOS
-        from attendc.jobs.analyze import AnalyzeRequest, analyze
+        from attendc.jobs.analyze import AnalyzeRequest, analyze_checkpoint, analyze_recipe
 
         output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-sensitivity.svg"
         request = AnalyzeRequest(
@@ -76,7 +84,9 @@ def analyze_command(checkpoint: Path, **given: Any) -> None:
             given.pop("keep_ratios") or KEEP_RATIOS,
             cached=not given.pop("no_cache"),
         )
-        found = analyze(request, context)
+        if printed(console, analyze_recipe(request, context), wanted=given.pop("print_recipe")):
+            return
+        found = analyze_checkpoint(request, context)
         if console.as_json:
             console.json(found)
         else:

@@ -10,7 +10,7 @@ from attendc.cli.console import Console
 __all__ = ["print_artefacts", "print_report"]
 
 
-def print_artefacts(console: Console, folder: Path, manifest: dict[str, Any]) -> None:
+def print_artefacts(console: Console, folder: Path | str, manifest: dict[str, Any]) -> None:
     """Print format, dtype, bytes, accuracy, agreement and float operators of everything in a folder."""
     report = manifest["verification"]
     rows = [
@@ -23,7 +23,7 @@ def print_artefacts(console: Console, folder: Path, manifest: dict[str, Any]) ->
             str(entry.get("float_ops", "-")) if entry["dtype"] == "int8" else "all",
         )
         for name, entry in manifest["outputs"].items()
-        if entry["format"] != "pt2"
+        if "name" in entry
     ]
     head = ("file", "dtype", "bytes", "accuracy", "agreement", "float ops")
     console.table(f"{folder}: verified on {report['images']} images", head, rows)

@@ -72,6 +72,19 @@ class Console:
             table.add_row(*row)
         RichConsole(file=self.out, width=None if self.out.isatty() else 120).print(table)
 
+    def text_table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table of sentences: all columns to the left, the last one broken to the width."""
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+
+        self.result(title)
+        table = Table()
+        for name in head:
+            table.add_column(name, no_wrap=name != head[-1])
+        for row in rows:
+            table.add_row(*row)
+        RichConsole(file=self.out, width=None if self.out.isatty() else 120).print(table)
+
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Advance]:
         """Show a bar with the time left on a terminal, a line now and then elsewhere."""

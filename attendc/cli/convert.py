@@ -15,6 +15,8 @@ from attendc.cli.options import (
     common_options,
     gate_options,
     gates_of,
+    printed,
+    recipe_options,
     session,
 )
 
@@ -30,15 +32,19 @@ _PATH = click.Path(path_type=Path)
 @gate_options
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder to make.")
+@recipe_options
 @common_options
 def convert_command(source: Path, **given: Any) -> None:
     """Convert SOURCE (a checkpoint, or a folder or .pt2 of attendc's) and verify what came out."""
     with session(given) as (console, context):
-        from attendc.jobs.convert import ConvertRequest, convert
+        from attendc.jobs.convert import ConvertRequest, convert_recipe, convert_source
 
-        output = given.pop("output")
+        output, print_recipe = given.pop("output"), given.pop("print_recipe")
+        given["cached"] = not given.pop("no_cache")
         request = ConvertRequest(checkpoint_request(source, given), output, gates=gates_of(given), **given)
-        manifest = convert(request, context)
+        if printed(console, convert_recipe(request, context), wanted=print_recipe):
+            return
+        manifest = convert_source(request, context)
         if console.as_json:
             console.json(manifest)
         else:

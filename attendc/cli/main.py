@@ -10,10 +10,14 @@ import click
 
 from attendc import __version__
 from attendc.cli.analyze import analyze_command
+from attendc.cli.cache import cache_group
+from attendc.cli.compare import compare_command
 from attendc.cli.convert import convert_command
 from attendc.cli.inspect import inspect_command
 from attendc.cli.prune import prune_command
 from attendc.cli.quantize import quantize_command
+from attendc.cli.recipe import recipe_group
+from attendc.cli.run import run_command
 from attendc.cli.train import train_command
 from attendc.cli.verify import verify_command
 from attendc.errors import AttendcError, InternalError
@@ -39,12 +43,16 @@ def cli() -> None:
 
 for _command in (
     quantize_command,
+    run_command,
+    recipe_group,
     prune_command,
     train_command,
     convert_command,
     verify_command,
     inspect_command,
     analyze_command,
+    compare_command,
+    cache_group,
 ):
     cli.add_command(_command)
 
@@ -60,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         e.show()
         return e.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: nothing half-written was left behind", err=True)
+        click.echo(
+            "interrupted: nothing half-written was left behind; the same command again goes on where it stopped",
+            err=True,
+        )
         return INTERRUPTED
     except Exception as e:
         if {"-v", "--verbose"} & set(sys.argv if arguments is None else arguments):

@@ -16,6 +16,7 @@ from attendc.context import Context
 if TYPE_CHECKING:
     from attendc.opening import CheckpointRequest
     from attendc.parity import Gates
+    from attendc.recipe import Recipe
 
 __all__ = [
     "BUDGETS",
@@ -29,7 +30,11 @@ __all__ = [
     "key_values",
     "names_from",
     "options",
+    "print_option",
+    "printed",
+    "recipe_options",
     "session",
+    "session_of_recipe",
     "size",
 ]
 
@@ -60,6 +65,14 @@ common_options = options(
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
     click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no log."),
+)
+
+print_option = click.option(
+    "--print-recipe", is_flag=True, help="Print the recipe that this command is, and do nothing."
+)
+recipe_options = options(
+    click.option("--no-cache", is_flag=True, help="Do everything anew, and keep nothing for the next time."),
+    print_option,
 )
 
 checkpoint_options = options(
@@ -205,4 +218,24 @@ def session(given: dict[str, Any], *, device: str = "cpu") -> Iterator[tuple[Con
             import torch
 
             torch.set_num_threads(threads)
-        yield console, Context(seed, device, console.progress, console.say)
+        yield console, Context(seed, device, console.progress, console.say, threads=threads)
+
+
+@contextmanager
+def session_of_recipe(given: dict[str, Any]) -> Iterator[tuple[Console, Context]]:
+    """Open the console and the context of a command that has no seed and no threads of its own: the recipe has."""
+    shown = {name: given.pop(name, False) for name in ("verbose", "quiet", "as_json")}
+    with open_console(**shown) as console:
+        yield console, Context(progress=console.progress, say=console.say)
+
+
+def printed(console: Console, recipe: Recipe, *, wanted: bool) -> bool:
+    """Print the recipe that a command is, if that is what was asked for, and return whether it was."""
+    if wanted:
+        from attendc.reader.write import recipe_to_data, recipe_to_yaml
+
+        if console.as_json:
+            console.json(recipe_to_data(recipe))
+        else:
+            console.result(recipe_to_yaml(recipe).rstrip("\n"))
+    return wanted

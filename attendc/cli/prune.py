@@ -15,6 +15,8 @@ from attendc.cli.options import (
     checkpoint_request,
     common_options,
     options,
+    printed,
+    recipe_options,
     session,
 )
 from attendc.cli.step_table import print_plan, print_refused, print_steps
@@ -80,6 +82,7 @@ _mask_options = options(
 @checkpoint_options
 @click.option("--force", is_flag=True, help="Replace existing outputs.")
 @click.option("-o", "--output", type=_PATH, help="The .safetensors to write.  [default: <name>-pruned.safetensors]")
+@recipe_options
 @common_options
 def prune_command(checkpoint: Path, **given: Any) -> None:
     """Take channels and blocks out of CHECKPOINT until it meets a budget, and train what is left.
@@ -94,18 +97,24 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
         source = checkpoint_request(checkpoint, given)
         output = given.pop("output") or (None if given["plan_only"] else _beside(checkpoint))
         recover = _recover_options(given)
+        print_recipe, given["cached"] = given.pop("print_recipe"), not given.pop("no_cache")
         if masks is not None:
-            from attendc.jobs.mask import MaskRequest, mask_checkpoint
+            from attendc.jobs.mask import MaskRequest, mask_checkpoint, mask_recipe
 
             _check_masks(given)
-            manifest = mask_checkpoint(
-                MaskRequest(source, output or _beside(checkpoint), *masks, recover, given["force"]), context
-            )
+            place, force, cached = output or _beside(checkpoint), given["force"], given["cached"]
+            masking = MaskRequest(source, place, *masks, recover, force, cached)
+            if printed(console, mask_recipe(masking, context), wanted=print_recipe):
+                return
+            manifest = mask_checkpoint(masking, context)
         else:
-            from attendc.jobs.prune import PruneRequest, prune_checkpoint
+            from attendc.jobs.prune import PruneRequest, prune_checkpoint, prune_recipe
 
             options_ = _prune_options(given, recover)
-            manifest = prune_checkpoint(PruneRequest(source, output, options_, **given), context)
+            pruning = PruneRequest(source, output, options_, **given)
+            if printed(console, prune_recipe(pruning, context), wanted=print_recipe):
+                return
+            manifest = prune_checkpoint(pruning, context)
         if console.as_json:
             console.json(manifest)
         elif given["plan_only"]:

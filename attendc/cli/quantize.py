@@ -19,6 +19,8 @@ from attendc.cli.options import (
     gate_options,
     gates_of,
     key_values,
+    printed,
+    recipe_options,
     session,
 )
 from attendc.cli.step_table import print_steps
@@ -88,6 +90,7 @@ _PRUNE_VALUES = {
 @click.option("--no-gate", is_flag=True, help="Write the artefacts even if they fail verification.")
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
 @click.option("-o", "--output", type=_PATH, help="Folder to make.  [default: runs/<name of the checkpoint>-int8]")
+@recipe_options
 @common_options
 def quantize_command(checkpoint: Path, **given: Any) -> None:
     """Quantize CHECKPOINT and write proven artefacts into a folder.
@@ -100,8 +103,9 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
     if not given.pop("int8"):
         raise UsageError("say which type to quantize to", hint="Add --int8")
     with session(given, device=given.pop("device")) as (console, context):
-        from attendc.jobs.quantize import QuantizeRequest, quantize
+        from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint, quantize_recipe
 
+        print_recipe = given.pop("print_recipe")
         output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-int8"
         request = QuantizeRequest(
             checkpoint_request(checkpoint, given),
@@ -111,9 +115,12 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
             qat=_qat_options(given),
             gates=gates_of(given),
             gate=not given.pop("no_gate"),
+            cached=not given.pop("no_cache"),
             **given,
         )
-        manifest = quantize(request, context)
+        if printed(console, quantize_recipe(request, context), wanted=print_recipe):
+            return
+        manifest = quantize_checkpoint(request, context)
         if console.as_json:
             console.json(manifest)
         else:

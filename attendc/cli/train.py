@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from attendc.cli.options import common_options, key_values, session, size
+from attendc.cli.options import common_options, key_values, printed, recipe_options, session, size
 
 __all__ = ["train_command"]
 
@@ -34,19 +34,26 @@ __all__ = ["train_command"]
     help="Part of the training images that chooses the best epoch.",
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
-@click.option("--resume", is_flag=True, help="Go on where a killed run of the same command stopped.")
 @click.option("--force", is_flag=True, help="Replace the output if it exists.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors to write.")
+@recipe_options
 @common_options
 def train_command(**given: Any) -> None:
-    """Train a network: the best epoch goes to OUTPUT, the last to OUTPUT with .last before its suffix."""
+    """Train a network: the best epoch goes to OUTPUT, the last to OUTPUT with .last before its suffix.
+
+    The same command again goes on where a killed one stopped.
+    """
     with session(given, device=given.pop("device")) as (console, context):
-        from attendc.jobs.train import TrainRequest, train_checkpoint
+        from attendc.jobs.train import TrainRequest, train_checkpoint, train_recipe
         from attendc.train import TrainOptions
 
         loop = {k: given.pop(k) for k in list(given) if k in TrainOptions.__dataclass_fields__}
         given |= {"model_args": key_values(given["model_args"]), "input_size": size(given["input_size"])}
-        summary = train_checkpoint(TrainRequest(**given, options=TrainOptions(**loop)), context)
+        print_recipe, given["cached"] = given.pop("print_recipe"), not given.pop("no_cache")
+        request = TrainRequest(**given, options=TrainOptions(**loop))
+        if printed(console, train_recipe(request, context), wanted=print_recipe):
+            return
+        summary = train_checkpoint(request, context)
         if console.as_json:
             console.json(summary)
             return

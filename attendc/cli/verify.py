@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attendc.cli.artefact_table import print_report
-from attendc.cli.options import common_options, gate_options, gates_of, session
+from attendc.cli.options import common_options, gate_options, gates_of, print_option, printed, session
 
 __all__ = ["verify_command"]
 
@@ -17,16 +17,21 @@ __all__ = ["verify_command"]
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--data", default="", help="Built-in set, folder, or .npz.  [default: as the checkpoint said]")
 @gate_options
+@print_option
 @common_options
 def verify_command(folder: Path, **given: Any) -> None:
     """Prove FOLDER again: run every artefact on real images and read every scale and integer back."""
     with session(given) as (console, context):
-        from attendc.jobs.verify import VerifyRequest, verify_folder
-        from attendc.parity import check_gates
+        from attendc.gates import check_verification
+        from attendc.jobs.verify import VerifyRequest, prove_folder, verify_recipe
 
-        report = verify_folder(VerifyRequest(folder, gates=gates_of(given), **given), context)
+        print_recipe = given.pop("print_recipe")
+        request = VerifyRequest(folder, gates=gates_of(given), **given)
+        if printed(console, verify_recipe(request, context), wanted=print_recipe):
+            return
+        verification = prove_folder(request, context)
         if console.as_json:
-            console.json(report.as_json())
+            console.json(verification)
         else:
-            print_report(console, folder, report.as_json())
-    check_gates(report)
+            print_report(console, folder, verification)
+    check_verification(verification)

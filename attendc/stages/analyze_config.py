@@ -24,3 +24,5 @@ class AnalyzeConfig:
     """Parts of the channels that stay. Default: those that `prune` goes by."""
     picture: Literal["svg", "png"] = "svg"
     """Kind of the picture."""
+    cached: bool = True
+    """Take measurements of parts from the cache that `prune` looks into too, and keep them there."""

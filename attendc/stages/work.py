@@ -12,9 +12,8 @@ from attendc.recipe import ModelSection
 if TYPE_CHECKING:
     from attendc.opening import CheckpointRequest
 
-__all__ = ["CHECKPOINT", "FLOAT_PROGRAM", "PROGRAM", "Made", "Work", "merge_told"]
+__all__ = ["CHECKPOINT", "Made", "Work", "merge_told"]
 
-PROGRAM, FLOAT_PROGRAM = "model.int8.pt2", "model.float32.pt2"
 CHECKPOINT = "checkpoint"
 """The fact that names the file which is the checkpoint now; without it the checkpoint is what came in."""
 

@@ -28,9 +28,10 @@ __all__ = [
     "FORMATS",
     "PROGRAM",
     "Sources",
+    "artefact_entries",
     "file_name",
+    "graph_entries",
     "inspect_artefact",
-    "output_entries",
     "write_artefacts",
 ]
 
@@ -64,13 +65,18 @@ def inspect_artefact(kind: str, path: Path) -> dict[str, Any]:
     return {"format": kind, "bytes": path.stat().st_size}
 
 
-def output_entries(folder: Path, made: Sequence[Candidate]) -> dict[str, Any]:
-    """Return the manifest's entry of every graph and artefact in a folder, by file name."""
-    entries: dict[str, Any] = {
+def graph_entries(folder: Path) -> dict[str, Any]:
+    """Return the manifest's entry of every graph in a folder, by file name."""
+    return {
         name: {"format": "pt2", "dtype": dtype, **file_entry(folder / name)}
         for name, dtype in ((PROGRAM, "int8"), (FLOAT_PROGRAM, "float32"))
         if (folder / name).exists()
     }
+
+
+def artefact_entries(made: Sequence[Candidate]) -> dict[str, Any]:
+    """Return the manifest's entry of every artefact, by file name."""
+    entries: dict[str, Any] = {}
     for one in made:
         facts = inspect_artefact(one.format, one.path)
         entries[one.path.name] = {

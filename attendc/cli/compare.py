@@ -1,0 +1,63 @@
+"""`attendc compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attendc.cli.comparison_table import print_comparison
+from attendc.cli.options import session_of_recipe
+from attendc.errors import AccuracyError
+
+__all__ = ["compare_command"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("compare")
+@click.argument("runs", type=_PATH, nargs=-1, required=True)
+@click.option(
+    "--max-drop",
+    default=1.0,
+    show_default=True,
+    type=float,
+    metavar="POINTS",
+    help="Accuracy that a run may have less than the first, in points.",
+)
+@click.option("-o", "--output", type=_PATH, help="Page to write, .html.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def compare_command(runs: tuple[Path, ...], max_drop: float, output: Path | None, as_json: bool) -> None:
+    """Put RUNS (folders that attendc made) side by side; the first is the baseline.
+
+    Exits with 7 where a later run is worse by more than --max-drop points.
+
+    \b
+    attendc compare runs/main runs/branch -o compare.html
+    """  # noqa: D301 - \b is for click: keep these lines
+    with session_of_recipe({"as_json": as_json}) as (console, _):
+        from attendc.files import check_writable, replace_file
+        from attendc.manifest import read_manifest
+        from attendc.report.compare import compare_runs, comparison_json
+        from attendc.report.compare_page import render_comparison
+
+        if len(runs) < 2:
+            raise click.UsageError("give two folders at least")
+        if output is not None:
+            check_writable(output)
+        manifests: list[tuple[str, dict[str, Any]]] = [(str(folder), read_manifest(folder)) for folder in runs]
+        comparison = compare_runs(manifests, max_drop=max_drop)
+        told = comparison_json(comparison)
+        if output is not None:
+            with replace_file(output) as beside:
+                beside.write_text(render_comparison(comparison, [m for _, m in manifests]), encoding="utf-8")
+        if console.as_json:
+            console.result(json.dumps(told, indent=2))
+        else:
+            print_comparison(console, told)
+            if output is not None:
+                console.result(f"side by side: {output}")
+    if comparison.worse:
+        raise AccuracyError("; ".join(comparison.worse), hint="Allow more with --max-drop POINTS")

@@ -1,0 +1,93 @@
+"""What must hold of a verification, line by line; from plain data, so that a run can be judged without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from attendc.errors import AccuracyError, ParityError
+
+__all__ = ["FLOAT", "GRAPH", "WITNESS", "GateRow", "check_verification", "gate_rows", "is_int8"]
+
+FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """One thing that must hold.
+
+    Attributes:
+        stage: where it was looked at.
+        name: what must hold.
+        kind: whether its failure is one of parity (exit code 6) or of accuracy (7).
+        value: what was found: a part of 1, points of percent, or whether it is so.
+        limit: what is due, in the same unit.
+        passed: whether it holds.
+        message: a sentence where it does not.
+    """
+
+    stage: str
+    name: str
+    kind: Literal["parity", "accuracy"]
+    value: float | bool
+    limit: float | bool
+    passed: bool
+    message: str = ""
+
+
+def gate_rows(
+    verification: Mapping[str, Any], *, min_agreement: float, max_drop: float, stage: str = "verify"
+) -> list[GateRow]:
+    """Return every gate of a verification, those that hold too; `verification` is `Report.as_json()`."""
+    rows = [_agreement(pair, verification, min_agreement, stage) for pair in verification["pairs"] if pair["gated"]]
+    for key, what in (("scales_equal", "scales"), ("weights_equal", "integer weights")):
+        if verification[key] is not None:
+            text = "" if verification[key] else "; ".join(t for t in verification["failures"] if _reads_back(t))
+            rows.append(GateRow(stage, f"{what} as in the graph", "parity", verification[key], True, not text, text))
+    reached = verification["accuracy"]
+    for name, value in reached.items():
+        if is_int8(name) and name != WITNESS:
+            drop = 100 * (reached[FLOAT] - value)
+            text = _sentence(verification["accuracy_failures"], f"{name} reaches ")
+            passed = drop <= max_drop
+            rows.append(GateRow(stage, f"accuracy lost by {name}", "accuracy", round(drop, 4), max_drop, passed, text))
+    return rows
+
+
+def check_verification(verification: Mapping[str, Any]) -> None:
+    """Refuse a verification with failures.
+
+    Raises:
+        ParityError: if artefacts differ from their graph.
+        AccuracyError: if they do not, but int8 lost too much accuracy.
+    """
+    if verification["failures"]:
+        raise ParityError(
+            "; ".join(verification["failures"]), hint="Add --no-gate to keep the artefacts and look into them"
+        )
+    if verification["accuracy_failures"]:
+        raise AccuracyError(
+            "; ".join(verification["accuracy_failures"]),
+            hint="Try --qat, another --ranges, or allow more with --max-drop POINTS",
+        )
+
+
+def is_int8(name: str) -> bool:
+    """Return whether a runner of that name computes in int8."""
+    return name != FLOAT and not name.endswith("_float32")
+
+
+def _agreement(pair: Mapping[str, Any], verification: Mapping[str, Any], min_agreement: float, stage: str) -> GateRow:
+    value = float(pair["top1_agreement"])
+    text = _sentence(verification["failures"], f"{pair['a']} and {pair['b']} agree on ")
+    name = f"agreement of {pair['a']} with {pair['b']}"
+    return GateRow(stage, name, "parity", value, min_agreement, value >= min_agreement, text)
+
+
+def _sentence(sentences: Sequence[str], start: str) -> str:
+    return next((s for s in sentences if s.startswith(start)), "")
+
+
+def _reads_back(sentence: str) -> bool:
+    return " agree on " not in sentence

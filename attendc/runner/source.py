@@ -1,0 +1,134 @@
+"""What goes into a recipe, brought to this machine and known by its hash; nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from attendc.context import Context
+from attendc.errors import CheckpointError, DataError
+from attendc.files import cache_folder, sha256
+from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
+from attendc.recipe import DataSection, ModelSection, Recipe
+
+__all__ = ["Source", "open_source"]
+
+_METADATA_KEY = "attendc.spec"
+_TRAINS_ON = "fashion-mnist-mini"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What goes in.
+
+    Attributes:
+        model: of the recipe, its checkpoint a path on this machine.
+        data: what `load_dataset` takes, where the recipe names it; a path on this machine, or a built-in set.
+        told: for the manifest: path or URI of the checkpoint, its sha256 and bytes.
+        data_name: the data that will be used, as far as it can be told without opening the checkpoint.
+        hashes: of all that goes in, for the keys of the stages.
+    """
+
+    model: ModelSection
+    data: str
+    told: dict[str, Any]
+    data_name: str
+    hashes: dict[str, str]
+
+
+def open_source(recipe: Recipe, context: Context) -> Source:
+    """Fetch what lies elsewhere, compare checksums, and hash everything.
+
+    What is not there is not an error yet: the first stage that needs it says so in its own words.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be fetched, or is not the one that was asked for.
+        DataError: the same of the data.
+    """
+    model, told = _fetched_model(recipe.model, context)
+    data = _fetched_data(recipe.data, context)
+    name = data or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
+    hashes = {
+        "checkpoint": told.get("sha256", ""),
+        "data": data_hash(name) if name else "",
+        "factory": _factory_hash(model.factory),
+    }
+    return Source(model, data, told, name, hashes)
+
+
+def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection, dict[str, Any]]:
+    if not model.checkpoint:
+        return model, {}
+    path = fetch(model.checkpoint, sha256=model.sha256, error=CheckpointError, context=context)
+    told: dict[str, Any] = {"path": redacted(model.checkpoint)}
+    if path.is_file():
+        told |= {"sha256": sha256(path), "bytes": path.stat().st_size}
+    elif path.is_dir():
+        told["sha256"] = content_hash(path, memo=None)
+    told["trusted"] = model.trust
+    return replace(model, checkpoint=str(path)), told
+
+
+def _fetched_data(data: DataSection, context: Context) -> str:
+    if not data.source or not (is_uri(data.source) or data.sha256):
+        return data.source
+    if data.sha256 and not is_uri(data.source) and not Path(data.source).is_file():
+        found = data_hash(data.source)
+        if found != data.sha256:
+            raise DataError(
+                f"the data {data.source} has the sha256 {found or 'of nothing'}, {data.sha256} is due",
+                hint="Give the data that the recipe was written for, or correct data.sha256",
+            )
+        return data.source
+    return str(fetch(data.source, sha256=data.sha256, error=DataError, context=context))
+
+
+def _data_of(path: Path) -> str:
+    """Return the data that a checkpoint, a .pt2 or a folder of attendc's names; empty where none is known."""
+    try:
+        if path.is_dir():
+            return str(json.loads((path / "manifest.json").read_text(encoding="utf-8"))["inputs"]["data"])
+        if path.suffix == ".pt2":
+            return str(_spec_of_program(path)["data"])
+        if path.suffix == ".safetensors":
+            return str(_spec_of_safetensors(path).get("data", ""))
+    except Exception:  # noqa: BLE001 - a damaged file is the business of the stage that opens it
+        return ""
+    return ""
+
+
+def _spec_of_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        text = (file.metadata() or {}).get(_METADATA_KEY, "{}")
+    spec: Mapping[str, Any] = json.loads(text)
+    return spec
+
+
+def _spec_of_program(path: Path) -> Mapping[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        name = next(n for n in archive.namelist() if n.endswith("attendc.json"))
+        spec: Mapping[str, Any] = json.loads(json.loads(archive.read(name))["spec"])
+    return spec
+
+
+def _factory_hash(factory: str) -> str:
+    """Return the sha256 of the file that a factory stands in; what that file imports is not looked at."""
+    if not factory:
+        return ""
+    try:
+        spec = find_spec(factory.partition(":")[0])
+    except (ImportError, ValueError):
+        return ""
+    return sha256(Path(spec.origin)) if spec is not None and spec.origin and Path(spec.origin).is_file() else ""
+
+
+def data_memo() -> Path:
+    """Return where digests of large data sets are kept."""
+    return cache_folder() / "digests"
