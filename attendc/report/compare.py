@@ -129,7 +129,7 @@ def _worse(runs: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row], m
     for k, (run, _) in enumerate(runs[1:], 1):
         for row in rows:
             first, other = row.entries[0], row.entries[k]
-            if first.there and not other.there:
+            if first.bytes is not None and not other.there:
                 found.append(f"{run} has no {row.name}, {base} has")
             elif first.accuracy is not None and other.accuracy is None:
                 found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -17,6 +18,7 @@ __all__ = [
     "accuracies",
     "artefacts",
     "images_of",
+    "is_number",
     "pair_of",
     "references",
     "run_name",
@@ -164,10 +166,16 @@ def unmeasured(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | None) 
         "accuracy": bool(accuracies(manifest)) or not _verification(manifest),
         "agreement": bool(known.get("agreement") or _verification(manifest).get("pairs")),
         "disagreements": known.get("disagreements") is not None,
-        **{name: bool(known.get(name)) for name in ("layers", "ranges")},
+        "layers": any(is_number(row.get("sqnr_db")) for row in known.get("layers") or ()),
+        "ranges": bool(known.get("ranges")),
         **{name: bool(manifest.get(name)) for name in ("curves", "steps", "stages")},
     }
     return {name: text for name, text in said.items() if not there[name]}
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value can be drawn: neither missing, nor true or false, nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _artefact(manifest: Mapping[str, Any], file: str, entry: Mapping[str, Any]) -> Artefact:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attendc.report.axes import Frame
-from attendc.report.svg import CHARACTER, Drawing
+from attendc.report.svg import CHARACTER, Drawing, shorten
 
 __all__ = ["FONT", "draw_labels"]
 
 FONT = 11
+_LONGEST = 40
 Box = tuple[float, float, float, float]
 Place = tuple[float, float]
 
@@ -27,7 +28,8 @@ def draw_labels(
         radius: of the points.
     """
     taken = [(x - radius, y - radius, x + radius, y + radius) for x, y in points]
-    for place, words in sorted(labels, key=lambda one: one[0][1]):
+    for place, name in sorted(labels, key=lambda one: one[0][1]):
+        words = shorten(name, _LONGEST)
         box = _free_box(place, words, radius, frame, taken)
         taken.append(box)
         middle = (box[1] + box[3]) / 2

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from attendc.report.axes import Axis, Frame, around, draw_frame, ticks
+from attendc.report.facts import is_number
 from attendc.report.labels import FONT, draw_labels
 from attendc.report.svg import CHARACTER, MARKERS, Drawing
 from attendc.report.words import decibels, percent
@@ -65,7 +66,7 @@ def curve_pictures(curve: Mapping[str, Any]) -> list[tuple[str, Markup]]:
     """Return (what it shows, picture) of the losses, of the accuracies, and of each other kind of column."""
     rows, groups = curve.get("rows") or (), dict[str, list[str]]()
     for column in dict.fromkeys(name for row in rows for name in row):
-        if column != "epoch" and any(_is_number(row.get(column)) for row in rows):
+        if column != "epoch" and any(is_number(row.get(column)) for row in rows):
             groups.setdefault(column.rsplit("_", 1)[-1], []).append(column)
     return [_curve(str(curve.get("title", "")), name, columns, rows) for name, columns in groups.items()]
 
@@ -73,7 +74,7 @@ def curve_pictures(curve: Mapping[str, Any]) -> list[tuple[str, Markup]]:
 def _curve(title: str, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> tuple[str, Markup]:
     many = name == "accuracy"
     series = [
-        Series(c, [(row.get("epoch", k + 1), row[c]) for k, row in enumerate(rows) if _is_number(row.get(c))])
+        Series(c, [(row.get("epoch", k + 1), row[c]) for k, row in enumerate(rows) if is_number(row.get(c))])
         for c in columns
     ]
     write = percent if many else lambda v: f"{v:.3g}"
@@ -92,7 +93,7 @@ def draw_steps(steps: Sequence[Mapping[str, Any]]) -> Markup:
         for name, key in columns.items()
         if steps[0].get(key)
     ]
-    reached = [(k, 100 * step["accuracy"]) for k, step in enumerate(steps) if _is_number(step.get("accuracy"))]
+    reached = [(k, 100 * step["accuracy"]) for k, step in enumerate(steps) if is_number(step.get("accuracy"))]
     series += [Series("accuracy", reached)] if reached else []
     words = {float(k): str(step.get("step", k)) for k, step in enumerate(steps)}
     if max(len(w) for w in words.values()) * CHARACTER * FONT > (_WIDTH - 60) / len(words):
@@ -103,7 +104,7 @@ def draw_steps(steps: Sequence[Mapping[str, Any]]) -> Markup:
 
 def draw_layers(layers: Sequence[Mapping[str, Any]], width: int, kind: str) -> Markup:
     """Draw the signal-to-noise ratio of each layer along the network, the worst ones with their names."""
-    known = [(k + 1, row) for k, row in enumerate(layers) if _is_number(row.get("sqnr_db"))]
+    known = [(k + 1, row) for k, row in enumerate(layers) if is_number(row.get("sqnr_db"))]
     worst = sorted(known, key=lambda one: one[1]["sqnr_db"])[:_LOWEST]
     told = ", ".join(f"{row['layer']} {decibels(row['sqnr_db'])}" for _, row in worst)
     drawing = Drawing(width, 300, f"Error by layer: {len(known)} layers, lowest {told}", kind=kind)
@@ -138,7 +139,3 @@ def _draw_legend(drawing: Drawing, entries: Sequence[tuple[str, str, str]], left
         drawing.marker(shape, (x + 5, y - 4), 4, colour)
         drawing.text((x + 14, y), name, kind="tick")
         x += wide + 12
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e30

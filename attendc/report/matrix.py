@@ -8,12 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from attendc.report.svg import Drawing
+from attendc.report.svg import Drawing, shorten
 from attendc.report.words import MISSING, percent
 
 __all__ = ["Agreement", "agreement_of", "draw_agreement"]
 
-_WIDTH, _TOP, _ROW = 400, 30, 27
+_WIDTH, _TOP, _ROW, _LONGEST = 400, 30, 27, 24
 _FULL = 0.03
 """Part of the images: disagreement from which on a cell has its full colour."""
 
@@ -62,7 +62,7 @@ def _from_pairs(pairs: Sequence[Mapping[str, Any]]) -> Agreement:
 def draw_agreement(found: Agreement) -> Markup:
     """Draw a cell for each two runners: the number is the agreement in percent, the shade what misses to 100 %."""
     names = found.names
-    left = 26 + 6.2 * max(len(name) for name in names)
+    left = 26 + 6.2 * min(max(len(name) for name in names), _LONGEST)
     wide = (_WIDTH - left - 4) / len(names)
     said = "; ".join(
         f"{a} and {b}: {percent(found.matrix[i][j])}"
@@ -73,7 +73,7 @@ def draw_agreement(found: Agreement) -> Markup:
     drawing = Drawing(_WIDTH, _TOP + _ROW * len(names) + 6, f"Agreement of top-1 classes. {said}")
     for i, name in enumerate(names):
         drawing.text((18, _TOP + _ROW * i + 18), str(i + 1), anchor="end", kind="tick")
-        drawing.text((24, _TOP + _ROW * i + 18), name, kind="label")
+        drawing.text((24, _TOP + _ROW * i + 18), shorten(name, _LONGEST), kind="label")
         drawing.text((left + wide * (i + 0.5), _TOP - 8), str(i + 1), anchor="middle", kind="tick")
         for j in range(len(names)):
             _draw_cell(drawing, found, (i, j), (left + wide * j, _TOP + _ROW * i), (wide - 2, _ROW - 2))

@@ -28,7 +28,8 @@ def int8_span(spread: Mapping[str, Any]) -> tuple[float, float] | None:
     scales, zero = scales_of(spread), spread.get("zero_point", 0)
     if not scales:
         return None
-    zeros = [int(z) for z in zero] if isinstance(zero, list | tuple) else [int(zero)] * len(scales)
+    zeros = [int(z) for z in zero] if isinstance(zero, list | tuple) else [int(zero)]
+    zeros = zeros * len(scales) if len(zeros) == 1 else zeros
     ends = [((-128 - z) * s, (127 - z) * s) for s, z in zip(scales, zeros, strict=True)]
     return min(low for low, _ in ends), max(high for _, high in ends)
 
@@ -76,8 +77,7 @@ def draw_scales(title: str, scales: Sequence[float]) -> Markup:
     frame = Frame(58, 28, _WIDTH - 10, _HEIGHT - 42, across, Axis("scale", span, ticks(*span, 5), lambda v: f"{v:.3g}"))
     draw_frame(drawing, frame)
     dot = min(3.0, max(1.2, 260 / len(scales)))
-    for channel, scale in enumerate(scales):
-        drawing.marker("circle", frame.at(channel, scale), dot, "dot c1")
+    drawing.dots([frame.at(channel, scale) for channel, scale in enumerate(scales)], dot, "c1")
     return drawing.markup()
 
 

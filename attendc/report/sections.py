@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from attendc.report.facts import FLOAT, Artefact, accuracies, images_of, references
+from attendc.report.facts import FLOAT, Artefact, accuracies, images_of, is_number, references
 from attendc.report.lines import curve_pictures, draw_layers, draw_steps
 from attendc.report.matrix import agreement_of, draw_agreement
 from attendc.report.ranges import draw_histogram, draw_scales, int8_span, scales_of
@@ -193,7 +192,10 @@ def _disagreement(one: Mapping[str, Any]) -> dict[str, str]:
 
 def step_section(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return the picture and the table of the steps of pruning."""
-    return {"picture": draw_steps(steps), "table": step_table(steps)} if steps else None
+    if not steps:
+        return None
+    told = steps[0].get("macs") or steps[0].get("params") or any(step.get("accuracy") is not None for step in steps)
+    return {"picture": draw_steps(steps) if told else None, "table": step_table(steps)}
 
 
 def provenance_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -233,5 +235,4 @@ def text_blocks(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _finite(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None
+    return float(value) if is_number(value) else None
