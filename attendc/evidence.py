@@ -74,7 +74,7 @@ def _layer(one: TensorSpread) -> dict[str, Any]:
 
 def _ranges(one: TensorSpread) -> dict[str, Any]:
     weight = None if one.weight is None else {**_spread(one.weight), "scale": list(one.weight.scale)}
-    activation = {**_spread(one.activation), "scale": one.activation.scale[0], "clipped": one.activation.clipped}
+    activation = {**_spread(one.activation), "scale": one.activation.scale[0]}
     return {"layer": one.layer, "weight": weight, "activation": activation}
 
 
@@ -85,6 +85,7 @@ def _spread(spread: Spread) -> dict[str, Any]:
         "edges": spread.edges(),
         "counts": list(spread.counts),
         "zero_point": spread.zero_point,
+        "clipped": spread.clipped,
     }
 
 

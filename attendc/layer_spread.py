@@ -139,6 +139,7 @@ def measure_spreads(
         for x in inputs():
             _find_ends(floating, x, tallies)
             advance(len(x), "")
+        tallies = {m: t for m, t in tallies.items() if math.isfinite(t.high - t.low)}  # inf is in no histogram
         for x in inputs():
             _count(floating, graph, x, tallies)
             advance(len(x), "")
@@ -161,7 +162,9 @@ def _matches(floating: fx.GraphModule, graph: fx.GraphModule) -> list[_Match]:
     for rounding in activation_nodes(graph.graph):
         source = rounding.all_input_nodes[0]
         rule = rule_of(source)
-        if source not in known or (rule is not None and rule.litert in _MOVES):
+        if source not in known or _shape(source) != _shape(known[source]):
+            continue
+        if rule is not None and rule.litert in _MOVES:
             continue
         parts = _parts(source)
         weight = None
@@ -225,6 +228,11 @@ def _path(node: fx.Node) -> str:
     """Return the module that a node comes from; the node's own name where it stands in the network itself."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0]) if stack and stack[-1][0] else node.name
+
+
+def _shape(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of one image's tensor."""
+    return tuple(node.meta["val"].shape[1:])
 
 
 def _op(node: fx.Node) -> str:

@@ -39,6 +39,7 @@ LAYERS = {
     "converters": 5,
     "witness": 5,
     "layer_diff": 6,
+    "layer_spread": 6,
     "gates": 3,
     "artefacts": 7,
     "parity": 6,

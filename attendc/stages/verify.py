@@ -88,6 +88,7 @@ def run(config: VerifyConfig, work: Work, folder: Path, context: Context) -> Mad
         preprocess=graphs.spec.preprocess,
         labels=graphs.spec.labels,
         context=context,
+        has_labels=not random,
     )
     (folder / EVIDENCE).write_text(json.dumps(evidence, indent=1) + "\n", encoding="utf-8")
     rows = gate_rows(report.as_json(), min_agreement=config.min_agreement, max_drop=config.max_drop)

@@ -1,0 +1,399 @@
+"""Errors and ranges by layer, agreement, and the images that float and int8 call differently; numbers by hand.
+
+The network by hand is one convolution over two pixels, x -> (x0, x0 / 2 - x1 / 4), whose pixels are 0 or 1. In int8
+its weights have scales of 1/64 and 3/8, so that the second row becomes (3/8, -3/8); its output has a scale of 1/8 and a
+zero point of 121, so that nothing above (127 - 121) / 8 = 3/4 can be said:
+
+    x        float          int8
+    (0, 0)   (0, 0)         (0, 0)
+    (1, 0)   (1, 1/2)       (3/4, 3/8)
+    (0, 1)   (0, -1/4)      (0, -3/8)
+    (1, 1)   (1, 1/4)       (3/4, 0)
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nets import SMALL, Built, reloaded
+from PIL import Image
+from torch import Tensor, fx, nn
+
+from attendc.compress.capture import capture
+from attendc.compress.passes import INT8_PASSES, run_passes
+from attendc.compress.plan import QuantPlan, apply_plan
+from attendc.compress.tensors import quantized_nodes
+from attendc.context import Context
+from attendc.data.images import Dataset, Images, evenly, images_from_array
+from attendc.data.preprocess import batches
+from attendc.evidence import LARGEST_PICTURE, MOST_SHOWN, gather_evidence
+from attendc.layer_spread import MOST_IMAGES
+from attendc.metrics import sqnr_db
+from attendc.parity import Candidate, Gates, verify, verify_with_outputs
+from attendc.qdq import layer_nodes
+from attendc.types import Preprocess, QuantParams
+
+TWO_PIXELS = Preprocess(1, 2, 1, (0.0,), (1.0,), "none")
+LABELS = ("left", "right")
+
+
+def two_pixels(*more: nn.Module) -> nn.Sequential:
+    net = nn.Sequential(nn.Conv2d(1, 2, (1, 2), bias=False), *more, nn.Flatten(1))
+    net[0].weight.data = torch.tensor([[[[1.0, 0.0]]], [[[0.5, -0.25]]]])
+    return net.eval()
+
+
+def by_hand(net: nn.Module) -> fx.GraphModule:
+    ready = run_passes(capture(net, TWO_PIXELS), INT8_PASSES)
+    tensors = {n.name: QuantParams((0.125,), (121,)) for n in quantized_nodes(ready.graph)}
+    tensors[next(iter(tensors))] = QuantParams((1 / 64,), (-128,))  # the input
+    layer = next(n.name for n in ready.graph.nodes if n.target is torch.ops.aten.conv2d.default)
+    return apply_plan(ready, QuantPlan(tensors, {layer: QuantParams((1 / 64, 0.375), (0, 0), -127, 127, 0)}))
+
+
+@pytest.fixture(scope="module")
+def four() -> Images:
+    """Return the four images."""
+    pixels = np.array([[[0, 0]], [[255, 0]], [[0, 255]], [[255, 255]]], np.uint8)
+    return images_from_array(pixels, np.array([0, 1, 1, 0]))
+
+
+def evidence(
+    network: nn.Module,
+    graph: fx.GraphModule | None,
+    images: Images,
+    preprocess: Preprocess = TWO_PIXELS,
+    /,
+    **outputs: Tensor,
+) -> dict[str, Any]:
+    return gather_evidence(
+        network=network,
+        graph=graph,
+        outputs=outputs,
+        images=images,
+        preprocess=preprocess,
+        labels=LABELS,
+        context=Context(),
+    )
+
+
+@pytest.fixture(scope="module")
+def found(four: Images) -> dict[str, Any]:
+    """Return the evidence of the network by hand."""
+    net = two_pixels()
+    return evidence(net, by_hand(net), four)
+
+
+def counts(**bins: int) -> list[int]:
+    """Return 40 counts: `_8=3` is three values in bin 8."""
+    return [bins.get(f"_{i}", 0) for i in range(40)]
+
+
+# Layers
+
+
+def test_the_error_of_a_layer_is_that_by_hand(found: dict[str, Any]) -> None:
+    signal = 1 + 1 / 4 + 1 / 16 + 1 + 1 / 16
+    noise = (1 / 4) ** 2 + (1 / 8) ** 2 + (1 / 8) ** 2 + (1 / 4) ** 2 + (1 / 4) ** 2
+    assert found["layers"] == [
+        {"layer": "0", "op": "conv2d", "sqnr_db": round(10 * math.log10(signal / noise), 2), "shape": [2, 1, 1]}
+    ]
+    assert found["layers"][0]["sqnr_db"] == 10.36
+
+
+def test_a_layer_without_error_has_999_decibels(four: Images) -> None:
+    """Of the first image only zeros come out."""
+    net = two_pixels()
+    assert evidence(net, by_hand(net), evenly(four, 1))["layers"][0]["sqnr_db"] == 999
+
+
+def test_the_last_layer_has_the_error_of_the_outputs(built: Built, mini: Dataset) -> None:
+    images = evenly(mini.test, 2 * MOST_IMAGES)
+    last = evidence(built.net, built.quantized, images, SMALL)["layers"][-1]
+    x, _ = next(batches(images, SMALL, batch_size=MOST_IMAGES))  # the first ones
+    with torch.no_grad():
+        expected = sqnr_db(built.net(x), built.quantized(x.contiguous()))
+    assert (last["layer"], last["op"], last["shape"]) == ("head", "linear", [10])
+    assert last["sqnr_db"] == pytest.approx(expected, abs=0.02)
+
+
+def test_layers_are_those_of_the_network_in_order(built: Built, mini: Dataset) -> None:
+    rows = evidence(built.net, built.quantized, evenly(mini.test, 8), SMALL)["layers"]
+    assert [(row["layer"], row["op"]) for row in rows] == [
+        ("stem.0", "conv2d+relu"),
+        ("depthwise.0", "conv2d+hardtanh"),
+        ("add", "add"),
+        ("sigmoid", "sigmoid"),
+        ("mul", "mul"),
+        ("gate.branch", "conv2d"),
+        ("gate.gate", "sigmoid"),
+        ("gate", "mul"),
+        ("max_pool2d", "max_pool2d"),
+        ("concat.left", "conv2d"),
+        ("concat.right", "conv2d"),
+        ("concat", "cat"),
+        ("grouped", "conv2d"),
+        ("conv2d_6", "conv2d"),  # pools in the network itself, as convolutions
+        ("conv2d_7", "conv2d"),
+        ("head", "linear"),
+    ]
+    assert all(10 < row["sqnr_db"] < 999 for row in rows)
+
+
+@pytest.mark.parametrize("source", ["captured", "read from a file"])
+def test_a_captured_network_gives_the_same_as_the_module(
+    built: Built, mini: Dataset, tmp_path: Path, source: str
+) -> None:
+    images = evenly(mini.test, 8)
+    graph = capture(built.net, SMALL) if source == "captured" else reloaded(built.floating, tmp_path)
+    before = copy.deepcopy(graph).code
+    first, second = (evidence(n, built.quantized, images, SMALL) for n in (built.net, graph))
+    assert first == second
+    assert graph.code == before  # what was handed in is left as it is
+
+
+def test_every_layer_with_weights_tells_of_them(built: Built, mini: Dataset) -> None:
+    rows = evidence(built.net, built.quantized, evenly(mini.test, 8), SMALL)["ranges"]
+    weights = [row["weight"] for row in rows if row["weight"]]
+    assert len(weights) == len(layer_nodes(built.quantized.graph))
+    for weight in weights:  # PTQ: the largest of a channel is 127 steps
+        assert max(weight["max"], -weight["min"]) == pytest.approx(127 * max(weight["scale"]), rel=1e-6)
+
+
+def test_names_of_layers_are_told_apart(four: Images) -> None:
+    net = two_pixels(nn.SiLU(), nn.SiLU())
+    graph = run_passes(capture(net, TWO_PIXELS), INT8_PASSES)
+    names = [n.name for n in quantized_nodes(graph.graph)]
+    layer = next(n.name for n in graph.graph.nodes if n.target is torch.ops.aten.conv2d.default)
+    plan = QuantPlan(
+        {n: QuantParams((1 / 64,), (0,)) for n in names},
+        {layer: QuantParams((1 / 64, 1 / 64), (0, 0), -127, 127, 0)},
+    )
+    rows = evidence(net, apply_plan(graph, plan), four)["ranges"]
+    assert [row["layer"] for row in rows] == ["input", "0", "1 (sigmoid)", "1 (mul)", "2 (sigmoid)", "2 (mul)"]
+
+
+def test_where_operators_differ_layers_are_known_by_their_modules(four: Images, found: dict[str, Any]) -> None:
+    """The float network has one more at its end, which the int8 graph does not know."""
+    other = evidence(two_pixels(nn.Hardswish()), by_hand(two_pixels()), four)
+    assert other["layers"] == found["layers"]
+    assert other["ranges"] == found["ranges"]
+
+
+def test_an_int8_graph_is_no_float_network(four: Images) -> None:
+    graph = by_hand(two_pixels())
+    shown = evidence(graph, graph, four)
+    assert (shown["layers"], shown["ranges"]) == ([], [])
+
+
+def test_a_tensor_with_infinite_values_is_left_out(four: Images) -> None:
+    net = two_pixels()
+    graph = by_hand(net)
+    net[0].weight.data[0, 0, 0, 0] = math.inf
+    shown = evidence(net, graph, four)
+    assert [row["layer"] for row in shown["ranges"]] == ["input"]
+
+
+# Ranges
+
+
+def test_ranges_are_those_by_hand(found: dict[str, Any]) -> None:
+    entry, layer = found["ranges"]
+    ends = {"min": -0.25, "max": 1.0, "edges": [-0.25 + i / 32 for i in range(41)]}
+    assert layer == {
+        "layer": "0",
+        "weight": {
+            **ends,  # -1/4, 0, 1/2 and 1, in parts of 1/32
+            "counts": counts(_0=1, _8=1, _24=1, _39=1),
+            "scale": [1 / 64, 0.375],
+            "zero_point": 0,
+            "clipped": 0.0,
+        },
+        "activation": {
+            **ends,
+            "counts": counts(_0=1, _8=3, _16=1, _24=1, _39=2),
+            "scale": 0.125,
+            "zero_point": 121,
+            "clipped": 2 / 8,
+        },
+    }
+    assert (entry["layer"], entry["weight"]) == ("input", None)
+    assert entry["activation"]["counts"] == counts(_0=4, _39=4)
+    assert (entry["activation"]["scale"], entry["activation"]["zero_point"]) == (1 / 64, -128)
+    assert entry["activation"]["clipped"] == 0
+
+
+def test_values_below_the_range_are_clipped_too(four: Images) -> None:
+    """With a zero point of -128 nothing below 0 can be said: that is one value of eight."""
+    net = two_pixels()
+    graph = by_hand(net)
+    for node in graph.graph.nodes:
+        node.args = tuple(-128 if a == 121 else a for a in node.args)
+    graph.recompile()
+    assert evidence(net, graph, four)["ranges"][1]["activation"]["clipped"] == 1 / 8
+
+
+def test_weights_that_int8_cannot_say_are_counted(four: Images) -> None:
+    """The scale of the first row allows 127/64; the float weight is 2 there, that of one value in four."""
+    net = two_pixels()
+    graph = by_hand(net)
+    net[0].weight.data[0, 0, 0, 0] = 2.0
+    assert evidence(net, graph, four)["ranges"][1]["weight"]["clipped"] == 1 / 4
+
+
+def test_a_tensor_of_one_value_has_a_histogram(four: Images) -> None:
+    net = two_pixels()
+    activation = evidence(net, by_hand(net), evenly(four, 1))["ranges"][0]["activation"]
+    assert (activation["min"], activation["max"], sum(activation["counts"])) == (0, 0, 2)
+    assert len(activation["edges"]) == 41
+    assert all(a < b for a, b in pairwise(activation["edges"]))
+
+
+def test_only_some_images_are_looked_at(mini: Dataset, built: Built) -> None:
+    for given, seen in ((3, 3), (MOST_IMAGES + 9, MOST_IMAGES)):
+        entry = evidence(built.net, built.quantized, evenly(mini.test, given), SMALL)["ranges"][0]
+        assert sum(entry["activation"]["counts"]) == seen * 64
+
+
+# Agreement
+
+
+def logits(*classes: int) -> Tensor:
+    """Return outputs whose largest entries are these classes."""
+    return torch.eye(3)[list(classes)]
+
+
+def test_agreement_is_measured_on_the_images_that_both_saw(four: Images) -> None:
+    shown = evidence(two_pixels(), None, four, float=logits(0, 1, 2, 0), tflite=logits(0, 1, 1, 0), seen=logits(1, 1))
+    assert shown["agreement"] == {
+        "names": ["float", "tflite", "seen"],
+        "matrix": [[1.0, 0.75, 0.5], [0.75, 1.0, 0.5], [0.5, 0.5, 1.0]],
+        "images": [[4, 4, 2], [4, 4, 2], [2, 2, 2]],
+    }
+
+
+def test_without_a_quantized_graph_there_are_no_layers(four: Images) -> None:
+    outputs = {"float": logits(0, 1, 2, 0), "onnx_float32": logits(0, 1, 2, 0)}
+    shown = evidence(two_pixels(), None, four, **outputs)
+    assert (shown["layers"], shown["ranges"]) == ([], [])
+    assert shown["agreement"]["matrix"] == [[1.0, 1.0], [1.0, 1.0]]
+    assert shown["disagreements"] == {"of": 0, "total": 0, "shown": []}
+
+
+def test_the_outputs_of_verification_are_those_it_judged(built: Built, mini: Dataset, files: dict[str, Path]) -> None:
+    images = evenly(mini.test, 20)
+    given: dict[str, Any] = {
+        "network": built.net,
+        "graph": built.quantized,
+        "images": images,
+        "preprocess": SMALL,
+        "gates": Gates(0, 100),
+        "context": Context(),
+    }
+    candidates = [Candidate("onnx", "int8", files["onnx"])]
+    report, outputs = verify_with_outputs(candidates, **given)
+    assert report == verify(candidates, **given)
+    assert {name: tuple(o.shape) for name, o in outputs.items()} == dict.fromkeys(("float", "graph", "onnx"), (20, 10))
+    shown = gather_evidence(
+        network=built.net,
+        graph=built.quantized,
+        outputs=outputs,
+        images=images,
+        preprocess=SMALL,
+        labels=mini.labels,
+        context=Context(),
+    )
+    names = shown["agreement"]["names"]
+    for pair in report.pairs:
+        assert shown["agreement"]["matrix"][names.index(pair.a)][names.index(pair.b)] == pair.top1_agreement
+    assert json.loads(json.dumps(shown)) == shown
+
+
+# Disagreements
+
+
+def test_disagreements_are_told_with_the_surest_first(four: Images) -> None:
+    """The margins are of softmax: log 3 against 0 is 3/4 against 1/4, log 9 against 0 is 9/10 against 1/10."""
+    said = torch.tensor([[math.log(3), 0.0], [1.0, 0.0], [0.0, math.log(9)], [1.0, 0.0]])
+    shown = evidence(two_pixels(), None, four, float=said, tflite=logits(1, 0, 0, 0)[:, :2])["disagreements"]
+    assert (shown["of"], shown["total"]) == (4, 2)
+    told = [{k: v for k, v in row.items() if k != "image"} for row in shown["shown"]]
+    assert told == [
+        {"index": 2, "label": "right", "float": "right", "int8": "left", "float_margin": pytest.approx(0.8)},
+        {"index": 0, "label": "left", "float": "left", "int8": "right", "float_margin": pytest.approx(0.5)},
+    ]
+
+
+def picture(row: dict[str, Any]) -> np.ndarray:
+    kind, _, content = row["image"].partition(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def test_a_disagreement_has_its_raw_image(four: Images) -> None:
+    shown = evidence(two_pixels(), None, four, float=logits(0, 0, 0, 0), onnx=logits(0, 1, 0, 0))["disagreements"]
+    assert picture(shown["shown"][0]).tolist() == [[255, 0]]
+
+
+def test_colours_stay_and_large_images_are_scaled_down(four: Images) -> None:
+    pixels = np.full((2, 10, 1000, 3), (200, 100, 50), np.uint8)
+    images = images_from_array(pixels, np.zeros(2, np.int64))
+    shown = evidence(two_pixels(), None, images, float=logits(0, 0), onnx=logits(1, 0))["disagreements"]
+    found = picture(shown["shown"][0])
+    assert found.shape[1:] == (LARGEST_PICTURE, 3)
+    assert found[0, 0].tolist() == [200, 100, 50]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["float", "graph", "onnx", "tflite"], 4),
+        (["float", "graph", "onnx"], 3),
+        (["float", "graph", "onnx_float32"], 2),
+        (["float", "tflite_float32"], 0),
+    ],
+)
+def test_the_first_int8_artefact_stands_for_int8(four: Images, names: list[str], expected: int) -> None:
+    """Of the runners the last differs most from float: graph on 2 images, onnx on 3, tflite on 4."""
+    said = {
+        "float": logits(0, 0, 0, 0),
+        "graph": logits(1, 1, 0, 0),
+        "onnx": logits(1, 1, 1, 0),
+        "tflite": logits(1, 1, 1, 1),
+        "onnx_float32": logits(1, 0, 0, 0),
+        "tflite_float32": logits(1, 0, 0, 0),
+    }
+    shown = evidence(two_pixels(), None, four, **{n: said[n] for n in names})["disagreements"]
+    assert shown["total"] == expected
+
+
+def test_no_more_are_shown_than_fit(mini: Dataset) -> None:
+    images = evenly(mini.test, 40)
+    float_, other = logits(*[0] * 40), logits(*[1] * 40)
+    shown = evidence(two_pixels(), None, images, float=float_, graph=other)["disagreements"]
+    assert (shown["of"], shown["total"]) == (40, 40)
+    assert [row["index"] for row in shown["shown"]] == list(range(MOST_SHOWN))  # as sure as each other
+
+
+def test_classes_without_a_name_are_told_by_number_and_random_images_have_no_class(four: Images) -> None:
+    shown = gather_evidence(
+        network=two_pixels(),
+        graph=None,
+        outputs={"float": logits(2, 0), "graph": logits(0, 0)},
+        images=evenly(four, 2),
+        preprocess=TWO_PIXELS,
+        labels=LABELS,
+        context=Context(),
+        has_labels=False,
+    )["disagreements"]["shown"]
+    assert [(row["label"], row["float"], row["int8"]) for row in shown] == [(None, "2", "left")]
