@@ -28,6 +28,7 @@ import shutil
 import tempfile
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class StageCache:
         self.say = say
         self._hint = hint
         self._held: dict[str, int] = {}  # key -> the thread that has its lock
+        self._read: Counter[tuple[str, int]] = Counter()  # (key, thread) -> how often it reads now
 
     def find(self, key: str) -> Entry | None:
         """Return the entry if every file has its sha256. A damaged one is removed, which `say` is told."""
@@ -93,8 +95,13 @@ class StageCache:
             yield entry
             return
         waiting = locked(self._lock(key), shared=True, on_wait=lambda: self._say_waiting(key))
+        reader = (key, threading.get_ident())
         with self._errors(strict=False), waiting:
-            yield entry if self._still_has(entry) else None
+            self._read[reader] += 1
+            try:
+                yield entry if self._still_has(entry) else None
+            finally:
+                self._read[reader] -= 1
 
     @contextmanager
     def building(self, key: str) -> Iterator[Building]:
@@ -124,6 +131,8 @@ class StageCache:
                 raise InternalError(f"the stage {key[:12]} is being made by this thread already")
             yield False
             return
+        if wait and self._read[key, threading.get_ident()]:
+            raise InternalError(f"the stage {key[:12]} is being read by this thread, which would wait for itself")
         lock = self._lock(key)
         with self._errors(strict=True):
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +240,7 @@ class StageCache:
         return self._held.get(key) == threading.get_ident()
 
     def _say_waiting(self, key: str) -> None:
-        self.say(f"another process is making the stage {key[:12]}; waiting for it")
+        self.say(f"another process is busy with the stage {key[:12]}; waiting for it")
 
     def _entry(self, key: str) -> Path:
         return self.root / "entries" / key

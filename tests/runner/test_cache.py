@@ -261,6 +261,17 @@ def test_a_stage_is_not_begun_within_itself(cache: StageCache) -> None:
         pytest.fail("it was begun")
 
 
+def test_a_stage_is_not_begun_while_this_thread_reads_it(cache: StageCache) -> None:
+    built(cache)
+    with (
+        cache.reading(KEY),
+        pytest.raises(InternalError, match="is being read by this thread, which would wait for itself"),
+        cache.building(KEY),
+    ):
+        pytest.fail("it was begun")
+    built(cache)
+
+
 def test_a_stage_is_committed_once(cache: StageCache) -> None:
     with cache.building(KEY) as building:
         building.commit({})

@@ -114,7 +114,7 @@ def test_the_second_waits_says_so_once_and_finds(root: Path) -> None:
     with running(BUILD_IF_MISSING, root) as first, running(BUILD_IF_MISSING, root) as second:
         both = {first.tells(): first}
         both[second.tells()] = second
-        waiting = f"said: another process is making the stage {KEY[:12]}; waiting for it"
+        waiting = f"said: another process is busy with the stage {KEY[:12]}; waiting for it"
         assert both.keys() == {"got the lock", waiting}
         both["got the lock"].go_on()
         assert both["got the lock"].rest() == ["built"]
