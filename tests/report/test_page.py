@@ -175,7 +175,7 @@ def test_a_layer_whose_error_is_no_number_is_a_dash() -> None:
 
 def test_evidence_of_only_broken_numbers_is_no_picture() -> None:
     evidence = {"layers": [{"layer": "a", "op": "x", "sqnr_db": math.nan}]}
-    assert "lowest" not in render_report(a_manifest(), evidence)
+    assert "The error by layer was not measured" in words_of(a_manifest(), evidence)
 
 
 def test_the_agreement_of_the_evidence_goes_before_that_of_the_pairs() -> None:
