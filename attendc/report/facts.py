@@ -165,7 +165,7 @@ def unmeasured(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | None) 
         "verification": bool(_verification(manifest)),
         "accuracy": bool(accuracies(manifest)) or not _verification(manifest),
         "agreement": bool(known.get("agreement") or _verification(manifest).get("pairs")),
-        "disagreements": known.get("disagreements") is not None,
+        "disagreements": bool((known.get("disagreements") or {}).get("of")),
         "layers": any(is_number(row.get("sqnr_db")) for row in known.get("layers") or ()),
         "ranges": bool(known.get("ranges")),
         **{name: bool(manifest.get(name)) for name in ("curves", "steps", "stages")},

@@ -109,7 +109,7 @@ def draw_layers(layers: Sequence[Mapping[str, Any]], width: int, kind: str) -> M
     told = ", ".join(f"{row['layer']} {decibels(row['sqnr_db'])}" for _, row in worst)
     drawing = Drawing(width, 300, f"Error by layer: {len(known)} layers, lowest {told}", kind=kind)
     low, high = around([row["sqnr_db"] for _, row in known], room=0.12, least=4)
-    low = min(low, 0.0) if low < 10 else low
+    low -= 0.25 * (high - low)  # room for the names of the worst
     across = Axis(
         "layer, along the network", (0, len(layers) + 1), ticks(1, len(layers), width // 60), lambda v: f"{v:g}"
     )

@@ -21,6 +21,7 @@ __all__ = [
     "check_rows",
     "curve_sections",
     "disagreement_section",
+    "gate_words",
     "layer_section",
     "provenance_rows",
     "range_sections",
@@ -77,6 +78,14 @@ def check_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*rows, *(("note", str(text)) for text in found.get("notes") or ())]
 
 
+def gate_words(manifest: Mapping[str, Any]) -> str:
+    """Return how many gates there are, and how many of them are broken."""
+    gates = manifest.get("gates") or ()
+    broken = sum(not gate.get("passed") for gate in gates)
+    amount = "1 gate" if len(gates) == 1 else f"{len(gates)} gates"
+    return f"{amount}, {broken} broken" if broken else f"{amount}, {'it holds' if len(gates) == 1 else 'all hold'}"
+
+
 def reference_words(manifest: Mapping[str, Any]) -> str:
     """Return the accuracies of what is no file, in one line."""
     return "; ".join(f"{r.name} {percent(r.accuracy)} of {count(r.images)} images" for r in references(manifest))
@@ -121,7 +130,8 @@ def range_sections(ranges: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _panels(one: Mapping[str, Any]) -> list[dict[str, Any]]:
     name, weight, activation = str(one.get("layer", "")), one.get("weight"), one.get("activation")
-    panels = [_panel(name, "Weights", weight), _panel(name, "Output", activation)]
+    panels = [_panel(name, "Weights", weight)] if weight else []
+    panels.append(_panel(name, "Output", activation))
     scales = scales_of(weight or {})
     if len(scales) > 1:
         wide = f"largest {max(scales) / min(scales):.1f} times the smallest" if min(scales) > 0 else ""
@@ -132,8 +142,7 @@ def _panels(one: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _panel(layer: str, name: str, spread: Mapping[str, Any] | None) -> dict[str, Any]:
     if not spread or not spread.get("counts"):
-        why = "this layer has none" if name == "Weights" else "not recorded"
-        return {"name": f"{name}:", "words": why, "picture": None}
+        return {"name": f"{name}:", "words": "not recorded", "picture": None}
     words = f"{spread.get('min', spread['edges'][0]):.4g} to {spread.get('max', spread['edges'][-1]):.4g}"
     span, scales = int8_span(spread), scales_of(spread)
     if span is not None:
@@ -164,7 +173,7 @@ def curve_sections(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def disagreement_section(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the images on which float and int8 give different classes, and how many there are of them."""
-    if found is None:
+    if not found or not found.get("of"):
         return None
     shown = [_disagreement(one) for one in found.get("shown") or ()]
     total, of = found.get("total"), found.get("of")
@@ -175,7 +184,7 @@ def disagreement_section(found: Mapping[str, Any] | None) -> dict[str, Any] | No
 
 
 def _disagreement(one: Mapping[str, Any]) -> dict[str, str]:
-    label, ours, theirs = (str(one.get(key, "")) for key in ("label", "float", "int8"))
+    label, ours, theirs = (str(one.get(key) or "") for key in ("label", "float", "int8"))
     right = "int8 is right" if label and label == theirs else "float is right" if label and label == ours else ""
     image, margin = str(one.get("image") or ""), _finite(one.get("float_margin"))
     return {

@@ -211,6 +211,8 @@ def _word(value: object) -> Cell:
 
 
 def _plain(value: Any) -> Cell:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return ("yes" if value else "no"), None
+    if not isinstance(value, int | float):
         return _word(value)
     return f"{value:.6g}", value
