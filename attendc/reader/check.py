@@ -49,7 +49,15 @@ def check_config(config: type, node: Node, path: str, faults: list[Fault]) -> An
     except AttendcError as e:  # from the config's own __post_init__
         faults.append(fault(node, path, str(e)))
         return None
-    return made if len(sound) == len(held) else None
+    wrong = [key for key, value in sound.items() if _is_lookalike(config, key, value)]
+    faults += [_wrong(config, node, (key,), path, "") for key in wrong]
+    return made if len(sound) == len(held) and not wrong else None
+
+
+def _is_lookalike(config: type, key: str, value: object) -> bool:
+    """Return whether pydantic took `true` or 8.0 for the one number 1 or 8 that is allowed."""
+    schema = schema_of(config)["properties"][key]
+    return "const" in schema and type(value) is not type(schema["const"])
 
 
 def _faults(config: type, node: Node, path: str, error: ValidationError) -> list[Fault]:
@@ -61,10 +69,9 @@ def _faults(config: type, node: Node, path: str, error: ValidationError) -> list
             found[steps] = fault(*_follow(node, steps, path), str(one["ctx"]["error"]))
         elif one["type"] == "unexpected_keyword_argument":
             found[steps] = _unknown_key(config, node, steps, path)
-        elif one["type"] == "missing" and isinstance(one["loc"][-1], str):
-            key = one["loc"][-1]
-            if key not in mapping(_follow(node, steps, path)[0]):
-                found[(*steps, key)] = _missing(config, node, (*steps, key), path)
+        elif one["type"] == "missing" and (absent := _absent(node, one["loc"])):
+            if absent[-1] not in mapping(_follow(node, absent[:-1], path)[0]):  # else it is BAD
+                found[absent] = _missing(config, node, absent, path)
         elif steps not in found:
             found[steps] = _wrong(config, node, steps, path, one["msg"])
     return list(found.values())
@@ -84,6 +91,12 @@ def _steps_inside(node: Node, loc: Sequence[str | int]) -> tuple[str | int, ...]
         steps.append(step)
         node = inside
     return tuple(steps)
+
+
+def _absent(node: Node, loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return the path of a key that a config asks for; empty where it is an item of a list, or inside a union."""
+    parent = _steps_inside(node, loc[:-1])
+    return (*parent, loc[-1]) if len(parent) == len(loc) - 1 and isinstance(loc[-1], str) else ()
 
 
 def _follow(node: Node, steps: Sequence[str | int], path: str) -> tuple[Node, str]:

@@ -10,6 +10,7 @@ import yaml
 __all__ = ["dump", "dump_inline"]
 
 _SEQUENCE = "tag:yaml.org,2002:seq"
+_ODD_BREAKS = set("\r\x85\u2028\u2029")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -27,6 +28,12 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, indentless=False)
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Return text; in double quotes, with escapes, where it has line breaks that other styles would fold."""
+    style = '"' if set(text) & _ODD_BREAKS else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
 class _InlineDumper(_Dumper):
     """Writes everything in one line."""
 
@@ -34,6 +41,7 @@ class _InlineDumper(_Dumper):
         return self.represent_sequence(_SEQUENCE, data, flow_style=True)
 
 
+_Dumper.add_representer(str, _represent_text)
 _InlineDumper.add_representer(list, _InlineDumper.represent_list)
 _Dumper.add_representer(list, _Dumper.represent_list)
 _Dumper.add_implicit_resolver(

@@ -47,7 +47,8 @@ class Fault:
         where = f"{self.file}:{self.line}" if self.line else self.file
         parts = (where, self.path, self.value, self.message)
         meant = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        return ": ".join(part for part in parts if part) + meant
+        told = ": ".join(part for part in parts if part) + meant
+        return "\\n".join(told.splitlines())  # a file's name and a key may hold breaks
 
 
 class RecipeError(UsageError):

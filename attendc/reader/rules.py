@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from attendc.reader.faults import Fault
-from attendc.reader.nodes import BAD, Node, fault, mapping
+from attendc.reader.nodes import Node, fault, mapping
 
 __all__ = ["check_model", "check_name", "check_sha256", "names_nothing_to_read"]
 
@@ -45,9 +45,11 @@ def check_model(section: Node | None, faults: list[Fault]) -> None:
 
 
 def names_nothing_to_read(section: Node | None) -> bool:
-    """Return whether there is no checkpoint. One that could not be read is one."""
+    """Return whether there is no checkpoint. Where a fault was told already there may be one."""
+    if section is not None and not isinstance(section.value, dict):
+        return False
     node = mapping(section).get("checkpoint")
-    return (section is None or section.value is not BAD) and (node is None or node.value in ("", None))
+    return node is None or node.value == ""
 
 
 def _text(held: dict[str, Node], key: str) -> str:

@@ -33,7 +33,7 @@ def recipe_schema(stages: Mapping[str, type] = CONFIGS) -> Schema:
     inputs = [(key, mode, adapter(config)) for key, config in configs.items()]
     made, shared = TypeAdapter.json_schemas(inputs)
     defs: Schema = shared.get("$defs", {})
-    parts = {key: _with_defaults(_resolved(made[key, mode], defs), configs[key]) for key in configs}
+    parts = {key: _completed(_resolved(made[key, mode], defs), configs[key]) for key in configs}
     head = parts[""]["properties"]
     bases = {"description": _EXTENDS, "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     properties = {
@@ -74,14 +74,14 @@ def _resolved(schema: Schema, defs: Schema) -> Schema:
     return schema
 
 
-def _with_defaults(schema: Schema, config: type) -> Schema:
-    """Return the schema with the defaults that a factory makes, which pydantic leaves out."""
+def _completed(schema: Schema, config: type) -> Schema:
+    """Return the schema with what pydantic leaves out: the help of the whole, and defaults that a factory makes."""
     defaults = defaults_of(config)
     properties = {
         name: {**field, "default": defaults[name]} if name in defaults else field
         for name, field in schema["properties"].items()
     }
-    return {**schema, "properties": properties}
+    return {"description": " ".join(str(config.__doc__).split()), **schema, "properties": properties}
 
 
 def _section(name: str, schema: Schema) -> Schema:

@@ -40,7 +40,7 @@ def _shipped() -> dict[str, Traversable]:
 
 
 def shipped_recipes() -> dict[str, str]:
-    """Return name -> the comment at its top, in one line."""
+    """Return name -> what it is for: the last paragraph of the comment at its top, in one line."""
     return {name: _comment(file.read_text(encoding="utf-8")) for name, file in _shipped().items()}
 
 
@@ -50,7 +50,7 @@ def _comment(text: str) -> str:
         if not line.startswith("#"):
             break
         lines.append(line.lstrip("#").strip())
-    return " ".join(lines).strip()
+    return "\n".join(lines).strip().rpartition("\n\n")[2].replace("\n", " ")
 
 
 def find_recipe(name_or_path: str | Path, *, folder: Path | None = None, told: Place | None = None) -> Source:

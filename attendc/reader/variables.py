@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from attendc.reader.faults import Fault, closest, join
-from attendc.reader.nodes import BAD, Node, Scalar, fault
+from attendc.reader.nodes import BAD, Bad, Node, Scalar, fault, is_sound
 from attendc.reader.parse import DEEPEST
 from attendc.reader.scalars import check_text, from_word
 
@@ -141,12 +141,13 @@ class Interpolation:
             raise _NoValueError(_WAYS)
         if match[1].startswith("env:"):
             return self._environment(match[1].removeprefix("env:"))
-        value = self._lookup(match[1], node).node.value
+        found = self._lookup(match[1], node).node
+        if not is_sound(found):
+            raise _NoValueError
+        value = found.value
         if value is None or isinstance(value, tuple | dict):
             kind = "null" if value is None else "a list or mapping"
             raise _NoValueError(f"{match[0]} is {kind}, so it cannot stand inside text; write it alone")
-        if value is BAD:
-            raise _NoValueError
         return _written(value)
 
     def _lookup(self, name: str, node: Node) -> _Filled:
@@ -204,7 +205,7 @@ class Interpolation:
         self.faults.append(fault(node, path, message, suggestion))
 
 
-def _written(value: Scalar) -> str:
+def _written(value: Scalar | Bad) -> str:
     """Return a value as it stands inside text."""
     if isinstance(value, bool):
         return "true" if value else "false"
