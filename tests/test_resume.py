@@ -28,8 +28,12 @@ from attendc.context import Advance, Context
 from attendc.data.images import Dataset
 from attendc.files import sha256
 from attendc.jobs.mask import MaskRequest, mask_checkpoint
-from attendc.jobs.train import TrainRequest, train_checkpoint
-from attendc.opening import CheckpointRequest
+from attendc.opening import CheckpointRequest, open_checkpoint
+from attendc.recipe import ModelSection
+from attendc.stages.mask import MaskedNetwork, mask
+from attendc.stages.mask_config import MaskConfig
+from attendc.stages.train import train_network
+from attendc.stages.train_config import TrainConfig
 from attendc.train import Task, TrainOptions, TrainResult, train
 
 # 120 images: 6 steps an epoch. QAT freezes ranges before step 8 (counted from 0). States: steps 2, 4, 6, 8, 10, 12.
@@ -247,50 +251,68 @@ def test_a_killed_recovery_goes_on_in_its_round(
     assert (found.plan, found.steps, found.rounds) == (whole.plan, whole.steps, whole.rounds)
 
 
-# Jobs
+# Masks, and training from scratch: 57 images are 3 steps an epoch, and a state is written at the end of each
+
+EPOCH_KILLS = [{"after": 1}, {"after": 3}, {"at_epoch": 1}, {"after": 5}, {"at_close": True}]
 
 
-def masked(folder: Path, checkpoint: Path, data: Path, kind: MaskKind, context: Context) -> str:
-    """Mask half of the weights, recover, and return the hash of the checkpoint."""
-    options = TrainOptions(epochs=2, batch_size=16, save_every=2)  # of 57 images: 3 steps an epoch
-    source = CheckpointRequest(checkpoint, model="nets:small", data=str(data))
-    request = MaskRequest(source, folder / "masked.safetensors", kind, 0.5, options, force=True)
-    mask_checkpoint(request, context)
-    return sha256(request.output)
+def masked(checkpoint: Path, data: Path, kind: MaskKind, context: Context) -> MaskedNetwork:
+    """Mask half of the weights and recover."""
+    opened = open_checkpoint(CheckpointRequest(checkpoint, model="nets:small", data=str(data)))
+    return mask(opened, MaskConfig(kind, epochs=2, batch_size=16), context)
 
 
 @pytest.mark.parametrize("kind", ["unstructured", "2:4"])
-@pytest.mark.parametrize("kill", [{"after": 1}, {"after": 3}, {"at_epoch": 1}, {"after": 5}, {"at_close": True}])
+@pytest.mark.parametrize("kill", EPOCH_KILLS)
 def test_masks_go_on_with_the_same_zeros(
     tmp_path: Path, small_checkpoint: Path, small_npz: Path, kind: MaskKind, kill: dict[str, Any]
 ) -> None:
-    expected = masked(tmp_path, small_checkpoint, small_npz, kind, Context())
-    (tmp_path / "masked.safetensors").unlink()
+    expected = masked(small_checkpoint, small_npz, kind, Context())
     with pytest.raises(KeyboardInterrupt):
-        masked(tmp_path, small_checkpoint, small_npz, kind, Watch(tmp_path / "state", **kill).context)
-    assert not (tmp_path / "masked.safetensors").exists()
-    assert masked(tmp_path, small_checkpoint, small_npz, kind, Watch(tmp_path / "state").context) == expected
+        masked(small_checkpoint, small_npz, kind, Watch(tmp_path, **kill).context)
+    found = masked(small_checkpoint, small_npz, kind, Watch(tmp_path).context)
+    assert equal(found.opened.model.state_dict(), expected.opened.model.state_dict())
+    assert (found.steps, found.curve, found.zeros) == (expected.steps, expected.curve, expected.zeros)
 
 
-def from_scratch(folder: Path, data: Path, context: Context) -> list[str]:
-    """Train the tiny net and return the hashes of both checkpoints."""
-    options = TrainOptions(epochs=2, batch_size=16, save_every=2)
-    args = {k: v for k, v in TINY.items() if k != "classes"}
-    request = TrainRequest(folder / "x.safetensors", "attendnext", args, str(data), "", (16, 16), options=options)
-    train_checkpoint(dataclasses.replace(request, force=True), context)
-    return [sha256(folder / name) for name in ("x.safetensors", "x.last.safetensors")]
+def from_scratch(data: Path, context: Context) -> TrainResult:
+    """Train the tiny net."""
+    model = ModelSection(name="attendnext", args={k: v for k, v in TINY.items() if k != "classes"})
+    config = TrainConfig(epochs=2, batch_size=16, input_size=(16, 16))
+    return train_network(model, str(data), config, context).result
 
 
-def test_training_from_scratch_goes_on_in_the_resume_folder(tmp_path: Path, small_npz: Path) -> None:
-    expected = from_scratch(tmp_path, small_npz, Context())
-    state = tmp_path / "state"
+@pytest.mark.parametrize("kill", EPOCH_KILLS)
+def test_training_from_scratch_goes_on(tmp_path: Path, small_npz: Path, kill: dict[str, Any]) -> None:
+    expected = from_scratch(small_npz, Context())
     with pytest.raises(KeyboardInterrupt):
-        from_scratch(tmp_path, small_npz, Watch(state, after=4).context)
-    again = Watch(state)
-    assert from_scratch(tmp_path, small_npz, again.context) == expected
-    assert again.begun == [3]  # the end of the first epoch
-    assert [p.name for p in state.iterdir()] == ["train.resume"]
-    assert not list(tmp_path.glob("*.resume"))
+        from_scratch(small_npz, Watch(tmp_path, **kill).context)
+    again = Watch(tmp_path)
+    assert same_training(from_scratch(small_npz, again.context), expected)
+    finished = 6 if "at_close" in kill else 3 if kill.get("after", 0) > 3 else 0
+    assert again.begun == [finished]
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_when_it_is_typed_again(
+    tmp_path: Path, small_checkpoint: Path, small_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resume folder lies in the cache, where the same command finds it."""
+    source = CheckpointRequest(small_checkpoint, model="nets:small", data=str(small_npz))
+    options = TrainOptions(epochs=2, batch_size=16)
+
+    def written(name: str, cache: str, context: Context) -> str:
+        monkeypatch.setenv("ATTENDC_CACHE", str(tmp_path / cache))
+        mask_checkpoint(MaskRequest(source, tmp_path / name, "2:4", 0.5, options), context)
+        return sha256(tmp_path / name)
+
+    whole = written("whole.safetensors", "one", Context())
+    with pytest.raises(KeyboardInterrupt):
+        written("killed.safetensors", "another", Watch(None, after=4).context)
+    assert not (tmp_path / "killed.safetensors").exists()
+    again = Watch(None)
+    assert written("killed.safetensors", "another", again.context) == whole
+    assert again.begun == [3]
 
 
 def test_without_a_resume_folder_nothing_is_kept(tmp_path: Path, built: Built, task: Task) -> None:
