@@ -371,6 +371,13 @@ def test_unfinished_work_is_pruned_by_its_last_change(cache: StageCache) -> None
     assert everything_below(cache.root) == set()
 
 
+def test_the_lock_that_a_killed_process_left_is_pruned(cache: StageCache) -> None:
+    (cache.root / "locks").mkdir(parents=True)
+    (cache.root / "locks" / KEY).touch()
+    cache.prune(older_than_s=None, keep_bytes=None, everything=False)
+    assert everything_below(cache.root) == set()
+
+
 def test_what_this_thread_builds_is_not_pruned(cache: StageCache) -> None:
     with cache.building(KEY) as building:
         (building.work / "epoch.pt").write_bytes(b"3")

@@ -157,6 +157,17 @@ def test_who_waits_for_a_killed_process_goes_on(root: Path) -> None:
             assert heir.rest() == ["built"]
 
 
+def test_who_waited_for_a_stage_that_failed_has_a_lock_that_others_see(root: Path) -> None:
+    cache = StageCache(root)
+    with ExitStack() as stack:
+        with pytest.raises(ValueError, match="a bug"), cache.building(KEY):  # noqa: PT012 - fails when it is waited for
+            waiting = stack.enter_context(running(HOLD, root))
+            assert "waiting for it" in waiting.tells()
+            raise ValueError("a bug")  # nothing is left: the file of the lock is removed
+        assert waiting.tells() == "got the lock"
+        assert cache.prune(older_than_s=None, keep_bytes=None, everything=True).busy == 1
+
+
 def test_a_forked_worker_that_outlives_a_killed_process_does_not_keep_the_lock(root: Path) -> None:
     fork = """
 import time
