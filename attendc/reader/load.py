@@ -57,7 +57,8 @@ def recipe_from_text(
 def text_source(file: str) -> Source:
     """Return the source of a text that was read elsewhere."""
     path = Path(file)
-    return Source(file, "recipe" if file.startswith("<") else path.stem, path.parent, path)
+    stem = "recipe" if file.startswith("<") else path.stem
+    return Source(file, stem, path.parent, path, str(path.absolute()))
 
 
 def read_recipe(
@@ -83,7 +84,8 @@ def read_recipe(
     made = {name: filling.variant(name, node, of_sets, found) for name, node in variants.items()}
     alone: list[Fault] = []
     recipe = filling.base(variants, alone)
-    faults += found or alone  # what is wrong in both is wrong in the variants
+    places = {(one.file, one.line, one.path) for one in found}
+    faults += [*found, *(one for one in alone if (one.file, one.line, one.path) not in places)]
     if faults:
         raise RecipeError(faults)
     sound = {name: variant for name, variant in made.items() if variant is not None}

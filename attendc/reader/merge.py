@@ -8,6 +8,7 @@ from attendc.reader.faults import Fault, Place, RecipeError
 from attendc.reader.nodes import BAD, Node, fault, mapping
 from attendc.reader.parse import parse
 from attendc.reader.sources import Source, find_recipe, read_source
+from attendc.recipe import VERSION
 
 __all__ = ["SHORT_FORMS", "Document", "long_forms", "merge", "read_document"]
 
@@ -94,7 +95,10 @@ class _Merging:
     def extended(self, source: Source, node: Node, faults: list[Fault]) -> Document:
         top = long_forms(mapping(node))
         extends = top.pop("extends", None)
-        self.open.append(_identity(source))
+        version = top.get("version")
+        if self.open and version is not None and version.value not in (VERSION, BAD):
+            faults.append(fault(version, "version", f"must be {VERSION}"))  # the file that extends it may hide this
+        self.open.append(source.identity)
         bases = [self.base(source, one, path, faults) for one, path in _names(extends, faults)]
         self.open.pop()
         merged: dict[str, Node] = {}
@@ -112,7 +116,7 @@ class _Merging:
         except RecipeError as e:
             faults += e.faults
             return lost
-        key = _identity(found)
+        key = found.identity
         if key in self.open:
             faults.append(fault(node, path, "must not extend itself, nor a recipe that extends it"))
             return lost
@@ -122,11 +126,6 @@ class _Merging:
         if key not in self.done:
             self.done[key] = self.read(found)
         return self.done[key]
-
-
-def _identity(source: Source) -> str:
-    """Return what is the same for two ways to write the path of one file."""
-    return str((source.folder / source.file.name).resolve()) if source.label != source.stem else source.label
 
 
 def _names(extends: Node | None, faults: list[Fault]) -> list[tuple[Node, str]]:

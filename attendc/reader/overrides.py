@@ -54,10 +54,17 @@ def apply_sets(document: Document, sets: Sequence[str]) -> Document:
         if value is None or len(faults) > before:
             continue
         try:
-            top = long_forms(mapping(_changed(Node(top, document.place), parts.steps, value, "")))
+            top = _overridden(document, top, parts, value)
         except _LostError as e:
-            faults.append(Fault(parts.place.file, 0, text.partition("=")[0], "", e.message, e.suggestion))
+            if document.is_whole:
+                faults.append(Fault(parts.place.file, 0, text.partition("=")[0], "", e.message, e.suggestion))
     return replace(document, top=top, faults=tuple(faults))
+
+
+def _overridden(document: Document, top: dict[str, Node], given: _Set, value: Node) -> dict[str, Node]:
+    if given.steps[0] == "stages" and len(given.steps) > 1 and "stages" not in top:
+        raise _LostError("the recipe has no stages")
+    return long_forms(mapping(_changed(Node(top, document.place), given.steps, value, "")))
 
 
 def names_set(sets: Sequence[str], section: str) -> set[str]:

@@ -25,12 +25,14 @@ class Source:
         stem: the name of the recipe if it gives none.
         folder: what it extends is looked for here.
         file: what to read.
+        identity: the same for every way to name it.
     """
 
     label: str
     stem: str
     folder: Path
     file: Traversable
+    identity: str
 
 
 def _shipped() -> dict[str, Traversable]:
@@ -67,10 +69,11 @@ def find_recipe(name_or_path: str | Path, *, folder: Path | None = None, told: P
     text = str(name_or_path)
     shipped = _shipped()
     if isinstance(name_or_path, str) and text in shipped:
-        return Source(f"attendc/recipes/{text}.yaml", text, Path(), shipped[text])
+        label = f"attendc/recipes/{text}.yaml"
+        return Source(label, text, Path(), shipped[text], f"shipped {text}")
     path = folder / text if folder is not None else Path(text)
     if _is(Path.is_file, path):
-        return Source(str(path), path.stem, path.parent, path)
+        return Source(str(path), path.stem, path.parent, path, str(path.resolve()))
     raise RecipeError([_not_found(text, path, shipped, told)])
 
 

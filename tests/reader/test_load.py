@@ -95,6 +95,11 @@ def test_a_variable_that_only_another_variant_has_is_missing() -> None:
     assert faults == (Fault("r.yaml", 4, "output", '"${x}"', "no such variable x; in vars are none"),)
 
 
+def test_faults_of_the_recipe_itself_and_of_its_variants_are_told_together() -> None:
+    faults = faults_of(GOOD + "seed: '${x}'\nthreads: '${y}'\nvars: {x: q, y: 0}\nvariants: {a: {x: 1}}\n")
+    assert [(fault.path, fault.value) for fault in faults] == [("threads", "0"), ("seed", '"q"')]
+
+
 def test_a_fault_of_the_recipe_itself_is_told_though_no_variant_has_it() -> None:
     faults = faults_of(GOOD + "seed: '${x}'\nvars: {x: q}\nvariants: {a: {x: 1}}\n")
     assert [(fault.line, fault.path) for fault in faults] == [(5, "seed")]

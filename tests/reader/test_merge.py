@@ -8,6 +8,8 @@ import pytest
 from small_stages import Grow, read_file
 
 from attendc.reader.faults import Fault, RecipeError
+from attendc.reader.load import load_recipe
+from attendc.reader.sources import shipped_recipes
 
 BASE = """version: 1
 name: base
@@ -92,11 +94,35 @@ def test_a_base_that_is_not_there_is_told_where_it_is_named_and_hides_nothing_el
     assert second[:3] == ("mine.yaml", 2, "seed")  # but stages and the variable may stand in the base
 
 
+def test_an_override_of_what_may_stand_in_a_base_that_is_not_there_is_no_second_fault(folder: Path) -> None:
+    path = write(folder, "mine.yaml", "extends: nothing.yaml\n")
+    with pytest.raises(RecipeError) as caught:
+        read_file(path, "stages.grow.epochs=3", "stages[1].cut.by=2", "seed=x")
+    assert [fault.path for fault in caught.value.faults] == ["seed", "extends"]
+
+
 def test_a_ring_is_a_fault(folder: Path) -> None:
     write(folder, "a.yaml", "extends: b.yaml\n")
     message = "must not extend itself, nor a recipe that extends it"
     assert faults(write(folder, "b.yaml", "extends: ./a.yaml\n")) == [("a.yaml", 1, "extends", message, "")]
     assert faults(write(folder, "c.yaml", "extends: c.yaml\n")) == [("c.yaml", 1, "extends", message, "")]
+
+
+def test_a_file_of_the_name_of_a_shipped_recipe_may_extend_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in shipped_recipes():
+        Path(f"{name}.yaml").write_text(f"extends: {name}\nmodel: other.pt\nseed: 77\n")
+        recipe = load_recipe(f"{name}.yaml")
+        assert (recipe.name, recipe.seed, recipe.model.checkpoint) == (name, 77, "other.pt")
+        assert recipe.stages == load_recipe(name).stages
+
+
+def test_a_base_of_another_version_is_a_fault_also_where_it_is_written_over(folder: Path) -> None:
+    write(folder, "new.yaml", "version: 2\n")
+    path = write(folder, "mine.yaml", "extends: [base.yaml, new.yaml]\nversion: 1\n")
+    assert faults(path) == [("new.yaml", 1, "version", "must be 1", "")]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,12 @@ def test_what_is_no_override(override: str) -> None:
     assert faults_of(ONE, override) == (Fault(f"--set {override}", 0, "", "", message),)
 
 
+def test_a_recipe_without_stages_has_none_to_change() -> None:
+    first, second = faults_of("version: 1\nmodel: a.pt\n", "stages.grow.epochs=3")
+    assert first == Fault("--set stages.grow.epochs=3", 0, "stages.grow.epochs", "", "the recipe has no stages")
+    assert second.path == "stages"
+
+
 def test_a_wrong_value_is_told_at_the_override() -> None:
     expected = Fault("--set seed=x", 0, "seed", '"x"', "must be an integer from 0 to 4294967295")
     assert faults_of(BASE, "seed=x") == (expected,)
