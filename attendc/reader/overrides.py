@@ -62,6 +62,8 @@ def apply_sets(document: Document, sets: Sequence[str]) -> Document:
 
 
 def _overridden(document: Document, top: dict[str, Node], given: _Set, value: Node) -> dict[str, Node]:
+    if given.steps[0] == "extends":
+        raise _LostError("what a recipe extends stands in its file")
     if given.steps[0] == "stages" and len(given.steps) > 1 and "stages" not in top:
         raise _LostError("the recipe has no stages")
     return long_forms(mapping(_changed(Node(top, document.place), given.steps, value, "")))

@@ -86,6 +86,7 @@ def test_an_override_of_a_variable_wins_over_variants() -> None:
             "stages.cut",
         ),
         ("stages[3].grow.epochs=3", "stages[3].grow.epochs", "stages has 3 items, from stages[0] on", ""),
+        ("extends=int8-ptq", "extends", "what a recipe extends stands in its file", ""),
         ("seed.x=3", "seed.x", "seed is not a mapping, so it has no x", ""),
         ("model[0]=3", "model[0]", "model is not a list, so [0] leads nowhere", ""),
         (
