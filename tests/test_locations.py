@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
+import os
 import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +19,13 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from attendc.context import Context
 from attendc.errors import AttendcError, CheckpointError, DataError, InternalError, OutputError
 from attendc.files import cache_folder
 from attendc.locations import deliver, fetch, is_uri, redacted
+from attendc.locations.uri import scrubbed
 
 # printf 'the weights' | sha256sum
 WEIGHTS = b"the weights"
@@ -114,6 +118,13 @@ def test_paths_and_drives_are_no_uris(text: str) -> None:
 )
 def test_secrets_are_not_shown(uri: str, shown: str) -> None:
     assert redacted(uri) == shown
+
+
+def test_the_text_of_an_error_keeps_the_secrets_too() -> None:
+    uri = "https://me:pass%20word@host/x?sig=abcdef&part=7#frag"
+    text = f"GET {uri} failed for me (pass word, pass%20word), sig abcdef, frag"
+    shown = "GET https://***@host/x?sig=***&part=***#*** failed for *** (***, ***), sig ***, ***"
+    assert scrubbed(text, uri) == shown
 
 
 # Paths
@@ -285,6 +296,54 @@ def test_an_interrupted_download_leaves_nothing(memory: Any, told: Told) -> None
         fetch("memory://net.pt", error=DataError, context=Context(progress=interrupted))
     assert list((cache_folder() / "fetched").iterdir()) == []
     assert fetched("memory://net.pt", told).read_bytes() == WEIGHTS
+
+
+class OddFileSystem(MemoryFileSystem):  # type: ignore[misc]
+    """What is in memory, told wrongly: a byte more than there is, and a file outside of its folder."""
+
+    protocol = "odd"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.removeprefix("odd://").strip("/")
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        told = super().info(path, **kwargs)
+        return {**told, "size": told["size"] + 1}
+
+    def find(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        return {f"{path}/../../evil.py": super().info(f"{path}/1.png")}
+
+
+@pytest.fixture
+def odd() -> None:
+    fsspec.register_implementation("odd", OddFileSystem, clobber=True)
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_download_that_ends_early_is_not_kept(memory: Any, told: Told) -> None:
+    memory.pipe("/net.pt", WEIGHTS)
+    with pytest.raises(DataError, match=r"odd://net\.pt ended after 11 of 12 bytes \(net\.pt\)\. Run it again"):
+        fetched("odd://net.pt", told, error=DataError)
+    assert in_cache() == []
+
+
+@pytest.mark.usefixtures("odd")
+def test_no_file_is_written_outside_of_its_folder(memory: Any, told: Told) -> None:
+    memory.pipe("/pets/1.png", b"1")
+    with pytest.raises(DataError, match=r"odd://pets holds a file '\.\./\.\./evil\.py', which would lie outside"):
+        fetched("odd://pets", told, error=DataError)
+    assert in_cache() == []
+
+
+def test_what_a_killed_download_left_goes_after_a_week(memory: Any, told: Told) -> None:
+    memory.pipe("/net.pt", WEIGHTS)
+    for name, days in ((".part-old", 8), (".part-new", 6)):
+        part = cache_folder() / "fetched" / name
+        part.mkdir(parents=True)
+        os.utime(part, (time.time() - days * 86400,) * 2)
+    fetched("memory://net.pt", told)
+    assert sorted(p.name for p in (cache_folder() / "fetched").glob(".part-*")) == [".part-new"]
 
 
 def test_processes_at_once_get_the_same_copy(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ def file_system(uri: str, error: type[AttendcError]) -> tuple[Any, str]:
         AttendcError: of the type `error` if the scheme is unknown, or a package for it is not installed.
     """
     from fsspec.core import url_to_fs
-    from fsspec.registry import get_filesystem_class, known_implementations
+    from fsspec.registry import get_filesystem_class, known_implementations, registry
 
     scheme = scheme_of(uri)
-    if scheme not in known_implementations:
+    if scheme not in known_implementations and scheme not in registry:
         raise error(f"unknown scheme {scheme!r} in {redacted(uri)}", hint="Known are https, s3, gs, az, hf, sftp, file")
     try:
         get_filesystem_class(scheme)
