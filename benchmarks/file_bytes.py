@@ -22,7 +22,7 @@ from attendc.compress.pruning.cost import int8_bytes
 from attendc.compress.pruning.dependencies import find_dependencies
 from attendc.compress.pruning.shapes import measure_shapes
 from attendc.context import Context
-from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.models.registry import build, resolve
 from attendc.opening import CheckpointRequest, open_checkpoint
 
@@ -67,7 +67,7 @@ def size(path: Path, folder: Path) -> int:
     request = QuantizeRequest(
         CheckpointRequest(path), output, calib=64, images=1, formats=("tflite",), dtypes=("int8",), gate=False
     )
-    quantize(request, Context())
+    quantize_checkpoint(request, Context())
     return (output / "model.int8.tflite").stat().st_size
 
 

@@ -34,9 +34,9 @@ from attendc.compress.pruning.recover import RECOVER_OPTIONS, recover, refresh_b
 from attendc.context import Context
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
-from attendc.jobs.prune import prune_opened
 from attendc.metrics import count_macs, count_params
 from attendc.opening import CheckpointRequest, Opened, open_checkpoint, open_dataset
+from attendc.stages.prune import prune, prune_config
 from attendc.train import TrainOptions, accuracy
 
 NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"
@@ -122,7 +122,7 @@ def measure(run: Run) -> tuple[float, float, float]:
 def ours(opened: Opened, dataset: Dataset, recovery: TrainOptions, run: Run, context: Context) -> nn.Module:
     """Return what attendc leaves, recovered."""
     options = PruneOptions("macs", str(run.macs), recover=recovery, **METHODS[run.method])
-    return prune_opened(opened, dataset, None, options, context).model
+    return prune(opened, prune_config(options), context, dataset=dataset).opened.model
 
 
 def stock(opened: Opened, dataset: Dataset, importance: str, run: Run, *, guarded: bool) -> nn.Module:

@@ -77,7 +77,7 @@ def make(folder: Path) -> dict[str, Path]:
             images=16,
             gate=False,  # without training, few are right
         )
-        attendc.quantize(request, attendc.Context())
+        attendc.quantize_checkpoint(request, attendc.Context())
         folders[name] = output
     return folders
 

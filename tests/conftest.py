@@ -22,7 +22,7 @@ from attendc.converters.to_torchscript import write_torchscript
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
-from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.opening import CheckpointRequest
 from attendc.parity import Gates
 from attendc.qdq import quant_table
@@ -41,10 +41,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep measurements, of this process and of those it starts, out of the home folder."""
+    """Keep what is cached, by this process and by those it starts, out of the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTENDC_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test an empty cache, so that none passes by what another one made."""
+    monkeypatch.setenv("ATTENDC_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +131,7 @@ def small_folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("quantized") / "small-int8"
     source = CheckpointRequest(small_checkpoint, model="nets:small")
     loose = Gates(max_drop_points=100)
-    quantize(
+    quantize_checkpoint(
         QuantizeRequest(source, folder, calib=8, images=40, formats=("tflite", "onnx"), gates=loose),
         Context(),
     )
@@ -136,5 +142,5 @@ def small_folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
 def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what `attendc quantize` makes of the shipped checkpoint. Copy it before changing it."""
     folder = tmp_path_factory.mktemp("quantized") / "nano-int8"
-    quantize(QuantizeRequest(CheckpointRequest(NANO), folder, calib=32, images=100), Context(seed=3))
+    quantize_checkpoint(QuantizeRequest(CheckpointRequest(NANO), folder, calib=32, images=100), Context(seed=3))
     return folder

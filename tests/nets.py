@@ -26,6 +26,17 @@ from attendc.data.images import Dataset, Images, take
 from attendc.models.attendnext import AttendNeXt, attendnext_from_config
 from attendc.types import Architecture, Preprocess, Spec, Stamp
 
+RUN_FILES = {
+    "manifest.json",
+    "recipe.resolved.yaml",
+    "report.html",
+    "report.json",
+    "MODEL_CARD.md",
+    "run.log",
+    "stages",
+}
+"""What is in the folder of every run beside its outputs."""
+
 NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"
 """The checkpoint that is shipped."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
 from attendc.errors import CheckpointError, DataError
-from attendc.files import cache_folder, sha256
+from attendc.files import sha256
 from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
 from attendc.recipe import DataSection, ModelSection, Recipe
 
@@ -122,13 +122,9 @@ def _factory_hash(factory: str) -> str:
     """Return the sha256 of the file that a factory stands in; what that file imports is not looked at."""
     if not factory:
         return ""
-    try:
-        spec = find_spec(factory.partition(":")[0])
-    except (ImportError, ValueError):
-        return ""
-    return sha256(Path(spec.origin)) if spec is not None and spec.origin and Path(spec.origin).is_file() else ""
-
-
-def data_memo() -> Path:
-    """Return where digests of large data sets are kept."""
-    return cache_folder() / "digests"
+    path = Path(*factory.partition(":")[0].split("."))
+    for folder in (Path.cwd(), *map(Path, sys.path)):
+        for file in (folder / path.with_suffix(".py"), folder / path / "__init__.py"):
+            if file.is_file():
+                return sha256(file)
+    return ""

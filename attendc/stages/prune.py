@@ -56,7 +56,13 @@ class PrunedNetwork:
     refused: Mapping[str, str]
 
 
-def prune(opened: Opened, config: PruneConfig | None = None, context: Context | None = None) -> PrunedNetwork:
+def prune(
+    opened: Opened,
+    config: PruneConfig | None = None,
+    context: Context | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> PrunedNetwork:
     """Return a smaller copy of a network, trained on the data that its Spec names.
 
         smaller = attendc.prune(attendc.load_checkpoint("ckpt.safetensors"), attendc.PruneConfig(macs=0.5))
@@ -65,6 +71,7 @@ def prune(opened: Opened, config: PruneConfig | None = None, context: Context | 
         opened: the network with its Spec.
         config: what to take out, and how to train what is left.
         context: seed, device, progress.
+        dataset: instead of the one that the Spec names.
 
     Raises:
         UsageError: if a budget cannot be met, or names are not in the network.
@@ -72,10 +79,11 @@ def prune(opened: Opened, config: PruneConfig | None = None, context: Context | 
         CheckpointError: if the network cannot be grouped.
     """
     config, context = config or PruneConfig(), context or Context()
-    dataset = dataset_of(opened.spec, seed=context.seed)
+    dataset = dataset or dataset_of(opened.spec, seed=context.seed)
     options = prune_options(config)
     given = plan_from_json(_plan_text(config.plan)) if config.plan else None
-    task = _task(opened, dataset, _judged(opened, dataset, config), options, context)
+    task = _task(opened, dataset, options, context)
+    task = dataclasses.replace(task, judged=_judged(opened, dataset, config))
     pruned = prune_network(opened.model, task, options, context, given=given)
     spec = _pruned_spec(opened.spec, options, pruned, context)
     smaller = dataclasses.replace(opened, model=pruned.model, spec=spec)
@@ -121,7 +129,7 @@ def prune_options(config: PruneConfig) -> PruneOptions:
     budgets = [name for name in _BUDGETS if getattr(config, name) is not None]
     if len(budgets) > 1:
         raise UsageError(f"{' and '.join(budgets)} are two budgets", hint="Give one of them")
-    unit, amount = (budgets[0], str(getattr(config, budgets[0]))) if budgets else ("", "")
+    unit, amount = (budgets[0], _amount(getattr(config, budgets[0]))) if budgets else ("", "")
     if not budgets and not config.keep and not config.plan:
         raise UsageError("nothing says how much to prune", hint="Give macs, params, bytes, or keep")
     return PruneOptions(
@@ -138,7 +146,13 @@ def prune_options(config: PruneConfig) -> PruneOptions:
 
 
 def prune_config(options: PruneOptions, **more: Any) -> PruneConfig:
-    """Return the config of these options of the pruner; the opposite of `prune_options`."""
+    """Return the config of these options of the pruner; the opposite of `prune_options`.
+
+    Raises:
+        UsageError: if there is no such budget.
+    """
+    if options.unit and options.unit not in _BUDGETS:
+        raise UsageError(f"no budget is counted in {options.unit!r}", hint=f"Budgets are {', '.join(_BUDGETS)}")
     loop = loop_fields(options.recover) if options.recover is not None else {"epochs": 0}
     budget = {options.unit: options.amount} if options.unit else {}
     return PruneConfig(
@@ -154,10 +168,15 @@ def prune_config(options: PruneOptions, **more: Any) -> PruneConfig:
     )
 
 
+def _amount(value: str | float) -> str:
+    """Return an amount as it is typed: 6e6 in YAML is 6000000."""
+    return str(int(value)) if isinstance(value, float) and value >= 1 and value.is_integer() else str(value)
+
+
 def _choice(opened: Opened, config: PruneConfig, folder: Path, context: Context) -> Made:
     """Choose, write the plan, and leave the network as it is."""
     options = prune_options(config)
-    task = _task(opened, dataset_of(opened.spec, seed=context.seed), None, options, context)
+    task = _task(opened, dataset_of(opened.spec, seed=context.seed), options, context)
     choice, found = plan_pruning(opened.model, task, options, context)
     _write(folder / PLAN, plan_to_json(choice.plan).encode())
     choice_told = {
@@ -178,9 +197,9 @@ def _judged(opened: Opened, dataset: Dataset | None, config: PruneConfig) -> Ima
     return evenly(dataset.test, config.images or default_images(opened.model, opened.spec.preprocess))
 
 
-def _task(
-    opened: Opened, dataset: Dataset | None, judged: Images | None, options: PruneOptions, context: Context
-) -> PruneTask:
+def _task(opened: Opened, dataset: Dataset | None, options: PruneOptions, context: Context) -> PruneTask:
+    """Return what pruning works on, after a look whether the network and the data go together."""
+
     def measure(model: nn.Module, found: Dependencies) -> Rows:
         assert dataset is not None
         # Only the checkpoint itself is known by a hash that a cache can go by.
@@ -193,7 +212,7 @@ def _task(
     check_classifier(opened.model, sample)
     if dataset is not None:
         check_outputs(opened.model, opened.spec, dataset)
-    return PruneTask(sample, preprocess, dataset, judged, measure)
+    return PruneTask(sample, preprocess, dataset, measure=measure)
 
 
 def _pruned_spec(spec: Spec, options: PruneOptions, pruned: Pruned, context: Context) -> Spec:

@@ -97,7 +97,6 @@ def test_quiet_leaves_stderr_empty(train: Train, capfd: pytest.CaptureFixture[st
         (["--model-arg=gate=tanh"], 3, "cannot build attendnext"),
         (["--model=no_such_module:make"], 3, "No module named 'no_such_module'"),
         (["--init=none.safetensors"], 3, "no file none.safetensors"),
-        (["--resume"], 3, "no resume state"),
         (["--data=no-such-data"], 4, "no data at 'no-such-data'"),
         (["--batch-size=61", "--epochs=1"], 4, "57 training images make no batch of 61"),  # 60 - 5 %
     ],
@@ -159,5 +158,4 @@ def test_an_interrupted_run_exits_with_130_and_leaves_nothing_half_written(
 def test_help_names_every_option_and_needs_no_data(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
     out = capfd.readouterr().out
-    for option in ("--model-arg K=V", "--spec-data", "--hold-out", "--resume", "--force", "--json"):
         assert option in out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import cache_folder
-from attendc.jobs.analyze import AnalyzeRequest, analyze, pruning_sensitivity
+from attendc.jobs.analyze import AnalyzeRequest, analyze_checkpoint
 from attendc.opening import CheckpointRequest, open_checkpoint, open_dataset
+from attendc.stages.analyze import pruning_sensitivity
 from attendc.types import Architecture
 
 pytestmark = pytest.mark.slow  # networks are pruned and quantized part by part
@@ -78,7 +80,7 @@ def measured(source: CheckpointRequest, context: Context, *, cached: bool = True
 
 
 def test_every_layer_and_block_has_its_rows(request_: AnalyzeRequest) -> None:
-    result = analyze(request_, Context())
+    result = analyze_checkpoint(request_, Context())
     assert [(r["part"], r["what"], r["keep"]) for r in result["rows"]] == [
         ("0", "channels", 0.5),  # the outputs of 0 and of 1.branch are added: one group of 4 channels
         ("0", "channels", 0.25),
@@ -93,7 +95,7 @@ def test_every_layer_and_block_has_its_rows(request_: AnalyzeRequest) -> None:
 
 
 def test_parts_are_told_in_points_lost_in_the_order_of_the_network(request_: AnalyzeRequest) -> None:
-    result = analyze(request_, Context())
+    result = analyze_checkpoint(request_, Context())
     assert [(p["part"], p["kind"], p["pruned_with"], list(p["lost"])) for p in result["parts"]] == [
         ("0", "layer", "", ["keep 0.5", "keep 0.25", "int8"]),
         ("1", "block", "", ["removed", "int8"]),
@@ -106,7 +108,7 @@ def test_parts_are_told_in_points_lost_in_the_order_of_the_network(request_: Ana
 
 
 def test_ratios_that_come_to_as_many_channels_have_the_same_number(request_: AnalyzeRequest) -> None:
-    result = analyze(dataclasses.replace(request_, keep_ratios=(0.25, 0.125)), Context())
+    result = analyze_checkpoint(dataclasses.replace(request_, keep_ratios=(0.25, 0.125)), Context())
     assert [r["keep"] for r in result["rows"] if r["what"] == "channels"] == [0.25]  # 1 of 4
     lost = result["parts"][0]["lost"]
     assert lost["keep 0.25"] == lost["keep 0.125"]
@@ -115,7 +117,7 @@ def test_ratios_that_come_to_as_many_channels_have_the_same_number(request_: Ana
 def test_the_whole_network_is_judged_on_the_training_images(
     request_: AnalyzeRequest, source: CheckpointRequest
 ) -> None:
-    result = analyze(request_, Context())
+    result = analyze_checkpoint(request_, Context())
     opened = open_checkpoint(source)
     train = open_dataset(opened.spec, seed=0).train  # 60 images: fewer than it would take
     accuracy, loss = judge(opened.model, Probe(train, train, SMALL))
@@ -129,7 +131,7 @@ def test_test_images_choose_nothing(request_: AnalyzeRequest, mini: Dataset, tmp
     np.savez(tmp_path / "data.npz", **arrays | {"test_images": 255 - arrays["test_images"]})
     other = dataclasses.replace(request_.checkpoint, data=str(tmp_path / "data.npz"))
     first, second = (
-        analyze(dataclasses.replace(request_, checkpoint=c), Context()) for c in (request_.checkpoint, other)
+        analyze_checkpoint(dataclasses.replace(request_, checkpoint=c), Context()) for c in (request_.checkpoint, other)
     )
     assert first["rows"] == second["rows"]
 
@@ -149,13 +151,13 @@ def test_an_operator_that_cannot_be_int8_stays_float_and_is_named(tmp_path: Path
     source = CheckpointRequest(checkpoint, model="nets:small", data=str(small_npz))
     request = AnalyzeRequest(source, tmp_path / "s.svg", importance="l2")
     for _ in range(2):  # measured, and from the cache
-        result = analyze(request, Context())
+        result = analyze_checkpoint(request, Context())
         assert result["warnings"] == ["stays float: erf.default in 1 (Call): LiteRT has no int8 kernel for it here"]
     assert [r["part"] for r in result["rows"] if r["what"] == "int8"] == ["0", "2", "4"]
 
 
 def test_the_picture_is_where_it_is_said_to_be(request_: AnalyzeRequest) -> None:
-    result = analyze(request_, Context())
+    result = analyze_checkpoint(request_, Context())
     text = Path(result["picture"]).read_text()
     assert all(f">{p['part']}</text>" in text for p in result["parts"])
     assert "60 training images" in text
@@ -166,9 +168,11 @@ def test_the_picture_is_where_it_is_said_to_be(request_: AnalyzeRequest) -> None
 
 def test_a_second_time_the_same_is_told_from_the_cache(request_: AnalyzeRequest, cache: Path) -> None:
     log = Log()
-    first = analyze(request_, log.context())
+    first = analyze_checkpoint(request_, log.context())
     assert not log.holds("as measured before")
-    second = analyze(request_, log.context())
+    analyze_checkpoint(request_, log.context())  # the whole stage comes from the cache of stages
+    shutil.rmtree(cache.parent / "stages")
+    second = analyze_checkpoint(request_, log.context())
     assert second == first
     for path in cache.iterdir():
         assert log.holds(f"as measured before, from {path}")
@@ -254,17 +258,17 @@ def test_a_network_that_was_changed_since_it_was_opened_is_measured_itself(
 def test_another_importance_or_ratio_is_another_measurement_of_pruning(
     request_: AnalyzeRequest, cache: Path, changed: dict[str, Any]
 ) -> None:
-    analyze(request_, Context())
-    analyze(dataclasses.replace(request_, **changed), Context())
+    analyze_checkpoint(request_, Context())
+    analyze_checkpoint(dataclasses.replace(request_, **changed), Context())
     assert len(list(cache.iterdir())) == 3  # that of int8 is the same
 
 
 def test_without_the_cache_nothing_is_read_or_kept(request_: AnalyzeRequest, cache: Path) -> None:
     log = Log()
-    analyze(dataclasses.replace(request_, cached=False), log.context())
+    analyze_checkpoint(dataclasses.replace(request_, cached=False), log.context())
     assert not cache.exists()
-    kept = analyze(request_, Context())
-    again = analyze(dataclasses.replace(request_, cached=False), log.context())
+    kept = analyze_checkpoint(request_, Context())
+    again = analyze_checkpoint(dataclasses.replace(request_, cached=False), log.context())
     assert again["rows"] == kept["rows"]
     assert not log.holds("as measured before")
 
@@ -315,7 +319,7 @@ def test_what_does_not_fit_is_refused_and_no_picture_written(
     others = {k: v for k, v in changed.items() if k not in of_checkpoint}
     checkpoint = dataclasses.replace(request_.checkpoint, **of_checkpoint)
     with pytest.raises(error, match=text):
-        analyze(dataclasses.replace(request_, checkpoint=checkpoint, **others), Context())
+        analyze_checkpoint(dataclasses.replace(request_, checkpoint=checkpoint, **others), Context())
     assert not request_.output.exists()
 
 
@@ -329,4 +333,4 @@ def test_data_with_more_classes_than_outputs_is_refused(
     np.savez(tmp_path / "more.npz", **arrays | {"label_names": names})
     checkpoint = dataclasses.replace(request_.checkpoint, data=str(tmp_path / "more.npz"))
     with pytest.raises(DataError, match="11 classes, the network has 10 outputs"):
-        analyze(dataclasses.replace(request_, checkpoint=checkpoint), Context())
+        analyze_checkpoint(dataclasses.replace(request_, checkpoint=checkpoint), Context())

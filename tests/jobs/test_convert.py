@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from nets import SMALL, small
+from nets import RUN_FILES, SMALL, small
 
 from attendc.context import Context
 from attendc.converters.program import load_program
@@ -16,7 +16,7 @@ from attendc.converters.read_onnx import onnx_quant_table
 from attendc.converters.read_tflite import tflite_quant_table
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, ParityError, UsageError
 from attendc.files import sha256
-from attendc.jobs.convert import ConvertRequest, convert
+from attendc.jobs.convert import ConvertRequest, convert_source
 from attendc.manifest import read_manifest
 from attendc.opening import CheckpointRequest
 from attendc.parity import Gates
@@ -36,14 +36,14 @@ def request_(small_checkpoint: Path, tmp_path: Path) -> ConvertRequest:
 def run(request: ConvertRequest, source: Path | None = None, **changed: Any) -> dict[str, Any]:
     if source is not None:
         changed["source"] = CheckpointRequest(source)
-    return convert(dataclasses.replace(request, **changed), Context())
+    return convert_source(dataclasses.replace(request, **changed), Context())
 
 
 def test_a_checkpoint_becomes_float_artefacts_in_every_format(request_: ConvertRequest) -> None:
     manifest = run(request_, formats=("tflite", "onnx", "torchscript"))
     names = {f"model.float32.{suffix}" for suffix in ("tflite", "onnx", "ts.pt", "pt2")}
     assert set(manifest["outputs"]) == names
-    assert {p.name for p in request_.output.iterdir()} == {*names, "manifest.json"}
+    assert {p.name for p in request_.output.iterdir()} == {*names, *RUN_FILES}
     assert manifest["verification"]["passed"]
 
 
@@ -51,8 +51,8 @@ def test_the_manifest_tells_the_source(request_: ConvertRequest, small_checkpoin
     run(request_)
     manifest = read_manifest(request_.output)
     size = small_checkpoint.stat().st_size
-    source = {"path": str(small_checkpoint), "sha256": sha256(small_checkpoint), "bytes": size}
-    assert manifest["inputs"] == {"source": source, "data": "fashion-mnist-mini"}
+    source = {"path": str(small_checkpoint), "sha256": sha256(small_checkpoint), "bytes": size, "trusted": False}
+    assert manifest["inputs"] == {"checkpoint": source, "data": "fashion-mnist-mini"}
     assert (manifest["command"], manifest["seed"]) == ("convert", 0)
 
 

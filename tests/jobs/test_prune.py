@@ -25,10 +25,10 @@ from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError
 from attendc.files import sha256
-from attendc.jobs.convert import ConvertRequest, convert
+from attendc.jobs.convert import ConvertRequest, convert_source
 from attendc.jobs.inspect import inspect_file
 from attendc.jobs.prune import PruneRequest, prune_checkpoint
-from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.metrics import count_macs, count_params
 from attendc.opening import CheckpointRequest, Opened, open_checkpoint
 from attendc.parity import Gates
@@ -91,7 +91,7 @@ def test_hashes_and_bytes_are_those_of_the_files(request_: PruneRequest, tmp_pat
     assert manifest["outputs"] == {n: {"sha256": sha256(p), "bytes": p.stat().st_size} for n, p in files.items()}
     source = request_.checkpoint.path
     told = manifest["inputs"]["checkpoint"]
-    assert told == {"path": str(source), "sha256": sha256(source), "bytes": source.stat().st_size}
+    assert told == {"path": str(source), "sha256": sha256(source), "bytes": source.stat().st_size, "trusted": False}
 
 
 def test_the_checkpoint_holds_the_network_that_the_budget_asked_for(request_: PruneRequest) -> None:
@@ -314,7 +314,7 @@ def test_it_can_be_pruned_again(pruned_tiny: Path, tmp_path: Path) -> None:
 def test_it_can_be_quantized_and_what_comes_of_it_is_proven(pruned_tiny: Path, tmp_path: Path) -> None:
     to = {"formats": ("onnx",), "dtypes": ("int8",), "gates": Gates(0.9, 100)}
     request = QuantizeRequest(CheckpointRequest(pruned_tiny), tmp_path / "q", calib=8, **to)  # type: ignore[arg-type]
-    manifest = quantize(request, Context())
+    manifest = quantize_checkpoint(request, Context())
     assert manifest["verification"]["scales_equal"] is True
     assert [step["step"] for step in manifest["history"]] == ["prune", "ptq"]
     assert manifest["model"]["params"] == inspect_file(CheckpointRequest(pruned_tiny))["params"]
@@ -322,7 +322,7 @@ def test_it_can_be_quantized_and_what_comes_of_it_is_proven(pruned_tiny: Path, t
 
 @pytest.mark.slow
 def test_it_can_be_converted(pruned_tiny: Path, tmp_path: Path) -> None:
-    convert(ConvertRequest(CheckpointRequest(pruned_tiny), tmp_path / "c", formats=("onnx",)), Context())
+    convert_source(ConvertRequest(CheckpointRequest(pruned_tiny), tmp_path / "c", formats=("onnx",)), Context())
     assert (tmp_path / "c" / "model.float32.onnx").is_file()
 
 

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nets import NANO, small
+from nets import NANO, RUN_FILES, small
 from safetensors.torch import save_file
 
+from attendc.artefacts import inspect_artefact
 from attendc.checkpoint import read_weights, save_checkpoint
 from attendc.context import Context
 from attendc.converters.program import load_program
 from attendc.data.preprocess import random_images
 from attendc.errors import AccuracyError, AttendcError, ConversionError, DataError, OutputError, ParityError, UsageError
 from attendc.files import sha256
-from attendc.jobs.artefacts import inspect_artefact
-from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize
+from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize_checkpoint
 from attendc.manifest import read_manifest
 from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.parity import Gates
@@ -47,7 +47,7 @@ def request_(small_checkpoint: Path, tmp_path: Path) -> QuantizeRequest:
 
 
 def run(request: QuantizeRequest, context: Context | None = None, **changed: Any) -> Manifest:
-    return quantize(dataclasses.replace(request, **changed), context or Context())
+    return quantize_checkpoint(dataclasses.replace(request, **changed), context or Context())
 
 
 def left(request: QuantizeRequest) -> list[str]:
@@ -62,7 +62,7 @@ def left(request: QuantizeRequest) -> list[str]:
 def test_the_folder_holds_what_the_manifest_lists_and_nothing_else(shipped_folder: Path, manifest: Manifest) -> None:
     expected = {f"model.{d}.{s}" for d in ("int8", "float32") for s in ("tflite", "onnx", "pt2")}
     assert set(manifest["outputs"]) == expected | {"model.float32.ts.pt"}
-    assert {p.name for p in shipped_folder.iterdir()} == {*manifest["outputs"], "manifest.json"}
+    assert {p.name for p in shipped_folder.iterdir()} == {*manifest["outputs"], *RUN_FILES}
 
 
 def test_hashes_and_bytes_are_those_of_the_files(shipped_folder: Path, manifest: Manifest) -> None:
@@ -77,8 +77,9 @@ def test_hashes_and_bytes_are_those_of_the_files(shipped_folder: Path, manifest:
 def test_the_manifest_tells_how_it_was_made(manifest: Manifest) -> None:
     assert (manifest["command"], manifest["seed"], manifest["warnings"]) == ("quantize", 3, [])
     assert {"attendc", "torch", "nncf", "litert-torch", "onnxruntime"} <= manifest["versions"].keys()
-    options = manifest["options"]
-    assert (options["calib"], options["images"], options["qat"], options["ranges"]) == (32, 100, None, "mse")
+    stages = {name: config for stage in manifest["recipe"]["stages"] for name, config in stage.items()}
+    quantize, verify = stages["quantize"], stages["verify"]
+    assert (quantize["calib"], verify["images"], quantize["mode"], quantize["ranges"]) == (32, 100, "ptq", "mse")
     assert (manifest["inputs"]["data"], manifest["inputs"]["calibration"]) == ("fashion-mnist-mini",) * 2
 
 
@@ -285,7 +286,7 @@ def test_an_existing_folder_is_replaced_only_with_force(request_: QuantizeReques
         run(request_, calib=9)
     assert read_manifest(request_.output) == before
     run(request_, calib=9, force=True)
-    assert read_manifest(request_.output)["options"]["calib"] == 9
+    assert read_manifest(request_.output)["recipe"]["stages"][0]["quantize"]["calib"] == 9
     assert left(request_) == ["q"]
 
 

@@ -18,10 +18,10 @@ from attendc.converters.program import load_program
 from attendc.data.sources import load_dataset
 from attendc.errors import DataError, UsageError
 from attendc.files import sha256
-from attendc.jobs.convert import ConvertRequest, convert
+from attendc.jobs.convert import ConvertRequest, convert_source
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize
-from attendc.jobs.verify import VerifyRequest, verify_folder
+from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize_checkpoint
+from attendc.jobs.verify import VerifyRequest, prove_folder
 from attendc.manifest import read_manifest
 from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.parity import Gates
@@ -56,7 +56,7 @@ def source(small_checkpoint: Path, small_npz: Path) -> CheckpointRequest:
 def folder(source: CheckpointRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what quantize makes with pruning and QAT."""
     output = tmp_path_factory.mktemp("pruned") / "q"
-    quantize(request_for(source, output), Context(seed=2))
+    quantize_checkpoint(request_for(source, output), Context(seed=2))
     return output
 
 
@@ -120,7 +120,8 @@ def test_history_and_pruning_tell_what_was_taken(manifest: Manifest, folder: Pat
     assert told["refused"] == {"4": "its outputs are the network's"}
     assert told["rounds"][0]["budget"] == {"unit": "macs", "limit": 4920, "whole": 7528}
     path = folder / "model.pruned.safetensors"
-    assert told["checkpoint"] == {path.name: {"sha256": sha256(path), "bytes": path.stat().st_size}}
+    entry = {"format": "safetensors", "dtype": "float32", "sha256": sha256(path), "bytes": path.stat().st_size}
+    assert manifest["outputs"][path.name] == entry
     assert manifest["inputs"]["checkpoint"]["sha256"] == sha256(source.path)
     assert manifest["model"] == {"params": 146, "macs": 4916}
 
@@ -133,8 +134,8 @@ def test_inspect_reads_the_pruned_checkpoint(folder: Path, source: CheckpointReq
 
 @pytest.mark.slow
 def test_the_folder_can_be_verified_again(folder: Path, source: CheckpointRequest) -> None:
-    report = verify_folder(VerifyRequest(folder, data=source.data, gates=Gates(max_drop_points=100)), Context())
-    assert report.passed
+    report = prove_folder(VerifyRequest(folder, data=source.data, gates=Gates(max_drop_points=100)), Context())
+    assert report["passed"]
 
 
 @pytest.mark.slow
@@ -146,14 +147,14 @@ def test_the_folder_can_be_converted_again(folder: Path, source: CheckpointReque
         dtypes=("int8", "float32"),
         gates=Gates(max_drop_points=100),
     )
-    report = convert(request, Context())["verification"]
+    report = convert_source(request, Context())["verification"]
     assert (report["passed"], report["scales_equal"], report["weights_equal"]) == (True, True, True)
 
 
 @pytest.mark.slow
 def test_without_pruning_there_is_no_trace_of_it(request_: QuantizeRequest) -> None:
     plain = dataclasses.replace(request_, prune=None, qat=None, formats=("onnx",), dtypes=("int8",))
-    manifest = quantize(plain, Context())
+    manifest = quantize_checkpoint(plain, Context())
     assert {"pruning", "steps"} & manifest.keys() == set()
     assert not (request_.output / "model.pruned.safetensors").exists()
 
@@ -163,25 +164,25 @@ def test_without_pruning_there_is_no_trace_of_it(request_: QuantizeRequest) -> N
 
 def test_pruning_without_images_is_refused(request_: QuantizeRequest) -> None:
     with pytest.raises(UsageError, match=r"--prune needs images\. Leave out --calib random, or leave out --prune"):
-        quantize(dataclasses.replace(request_, calib="random", qat=None), Context())
+        quantize_checkpoint(dataclasses.replace(request_, calib="random", qat=None), Context())
     assert not request_.output.parent.exists()
 
 
 def test_a_budget_that_cannot_be_met_is_refused(request_: QuantizeRequest) -> None:
     with pytest.raises(UsageError, match=r"the budget macs=3k cannot be met: nothing more can go: 3,610 macs are left"):
-        quantize(dataclasses.replace(request_, prune=dataclasses.replace(TWO_LEFT, amount="3k")), Context())
+        quantize_checkpoint(dataclasses.replace(request_, prune=dataclasses.replace(TWO_LEFT, amount="3k")), Context())
     assert not request_.output.parent.exists()
 
 
 def test_recovery_that_fails_leaves_no_folder(request_: QuantizeRequest) -> None:
     too_large = dataclasses.replace(TWO_LEFT, recover=dataclasses.replace(ONE_EPOCH, batch_size=61))
     with pytest.raises(DataError, match="57 training images make no batch of 61"):
-        quantize(dataclasses.replace(request_, prune=too_large), Context())
+        quantize_checkpoint(dataclasses.replace(request_, prune=too_large), Context())
     assert not request_.output.parent.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused(request_: QuantizeRequest) -> None:
     with pytest.raises(UsageError, match=r"no CUDA device is available\. Use --device cpu"):
-        quantize(dataclasses.replace(request_, prune=None), Context(device="cuda"))
+        quantize_checkpoint(dataclasses.replace(request_, prune=None), Context(device="cuda"))
     assert not request_.output.parent.exists()

@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 from nets import STAMP, Built
 
+from attendc.artefacts import (
+    FORMATS,
+    Sources,
+    artefact_entries,
+    file_name,
+    graph_entries,
+    inspect_artefact,
+    write_artefacts,
+)
 from attendc.context import Context
 from attendc.errors import ConversionError, OutputError
 from attendc.files import sha256
-from attendc.jobs.artefacts import FORMATS, Sources, file_name, inspect_artefact, output_entries, write_artefacts
 from attendc.parity import Candidate
 
 pytestmark = pytest.mark.slow  # every format is converted to
@@ -74,7 +82,7 @@ def test_every_format_is_written_in_every_dtype_but_int8_torchscript(sources: So
 
 
 def test_entries_say_what_is_in_the_files(sources: Sources, tmp_path: Path) -> None:
-    (entry,) = output_entries(tmp_path, write(tmp_path, sources)).values()
+    (entry,) = artefact_entries(write(tmp_path, sources)).values()
     path = tmp_path / "model.int8.onnx"
     assert (entry["format"], entry["dtype"], entry["name"]) == ("onnx", "int8", "onnx")
     assert (entry["sha256"], entry["bytes"]) == (sha256(path), path.stat().st_size)
@@ -84,7 +92,7 @@ def test_entries_say_what_is_in_the_files(sources: Sources, tmp_path: Path) -> N
 
 def test_graphs_beside_the_artefacts_have_entries_too(tmp_path: Path) -> None:
     (tmp_path / "model.int8.pt2").write_bytes(b"graph")
-    (entry,) = output_entries(tmp_path, []).values()
+    (entry,) = graph_entries(tmp_path).values()
     assert entry == {"format": "pt2", "dtype": "int8", "sha256": sha256(tmp_path / "model.int8.pt2"), "bytes": 5}
 
 
