@@ -123,6 +123,7 @@ def test_the_select_shows_the_pictures_of_one_layer(look: Open, report: Path) ->
     assert seen_layers(page) == [LAYERS[0]]
     select.select_option(label=LAYERS[30])
     assert seen_layers(page) == [LAYERS[30]]
+    assert len(shown(page, "details.layer")) == 1
 
 
 def test_the_select_works_with_the_keyboard(look: Open, report: Path) -> None:
