@@ -132,6 +132,19 @@ def test_failures_stand_on_top() -> None:
     assert "\N{BALLOT X} broken" in said
 
 
+@pytest.mark.parametrize(
+    ("gates", "summary", "is_open"),
+    [
+        ([a_gate()], "1 gate, it holds", True),
+        ([a_gate()] * 9, "9 gates, all hold", False),
+        ([*[a_gate()] * 8, a_gate(passed=False)], "9 gates, 1 broken", True),
+    ],
+)
+def test_many_gates_that_hold_are_folded_away(gates: list[dict[str, Any]], summary: str, is_open: bool) -> None:
+    page = render_report(a_manifest(gates=gates), None)
+    assert (f"<details open><summary>{summary}" if is_open else f"<details><summary>{summary}") in page
+
+
 def test_warnings_stand_before_the_numbers() -> None:
     said = words_of(a_manifest(warnings=["calibrated on random inputs"]))
     assert said.index("calibrated on random inputs") < said.index("Gates")
