@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
+from attendc.errors import UsageError
 from attendc.reader.faults import Fault, RecipeError
 from attendc.reader.load import read_recipe, text_source
 from attendc.reader.merge import read_document
@@ -76,7 +77,22 @@ class Cut:
             raise ValueError("there is nothing to cut from nothing")
 
 
-STAGES: dict[str, type] = {"grow": Grow, "cut": Cut}
+@dataclass(frozen=True)
+class Twice:
+    """A config that raises an error of ours."""
+
+    __pydantic_config__: ClassVar[Any] = CHECKED
+
+    count: int = 1
+    """How often."""
+
+    def __post_init__(self) -> None:
+        """Check it."""
+        if self.count % 2:
+            raise UsageError("count must be even", hint="Take 2")
+
+
+STAGES: dict[str, type] = {"grow": Grow, "cut": Cut, "twice": Twice}
 
 
 def read(text: str, *sets: str, file: str = "r.yaml", environment: Mapping[str, str] | None = None) -> Recipe:

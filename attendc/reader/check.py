@@ -34,7 +34,10 @@ def schema_of(config: type) -> dict[str, Any]:
 
 
 def check_config(config: type, node: Node, path: str, faults: list[Fault]) -> Any | None:
-    """Return the config that `node` describes, or None and its faults. Values that are BAD are left out in silence."""
+    """Return the config that `node` describes, or None and its faults.
+
+    Values that are BAD are left out in silence: their faults were told, and no recipe comes of the config.
+    """
     if node.value is not None and not isinstance(node.value, dict):
         if is_sound(node):
             faults.append(fault(node, path, "must be a mapping"))
@@ -47,11 +50,12 @@ def check_config(config: type, node: Node, path: str, faults: list[Fault]) -> An
         faults += _faults(config, node, path, e)
         return None
     except AttendcError as e:  # from the config's own __post_init__
-        faults.append(fault(node, path, str(e)))
+        if is_sound(node):
+            faults.append(fault(node, path, str(e)))
         return None
     wrong = [key for key, value in sound.items() if _is_lookalike(config, key, value)]
     faults += [_wrong(config, node, (key,), path, "") for key in wrong]
-    return made if len(sound) == len(held) and not wrong else None
+    return None if wrong else made
 
 
 def _is_lookalike(config: type, key: str, value: object) -> bool:
@@ -66,7 +70,8 @@ def _faults(config: type, node: Node, path: str, error: ValidationError) -> list
     for one in error.errors(include_url=False, include_input=False):
         steps = _steps_inside(node, one["loc"])
         if one["type"] == "value_error":
-            found[steps] = fault(*_follow(node, steps, path), str(one["ctx"]["error"]))
+            if is_sound(node):  # else the rule may have seen a default where something was refused
+                found[steps] = fault(*_follow(node, steps, path), str(one["ctx"]["error"]))
         elif one["type"] == "unexpected_keyword_argument":
             found[steps] = _unknown_key(config, node, steps, path)
         elif one["type"] == "missing" and (absent := _absent(node, one["loc"])):

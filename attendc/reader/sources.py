@@ -116,7 +116,7 @@ def read_source(source: Source) -> str:
     if len(data) > 4 * LARGEST:
         raise RecipeError([Fault(source.label, 0, "", "", f"must be at most {LARGEST} characters long")])
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         message = f"must be UTF-8; byte 0x{data[e.start]:02X} in this line is not"

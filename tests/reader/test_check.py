@@ -126,3 +126,10 @@ def test_what_a_config_says_of_itself_is_a_fault_of_the_stage() -> None:
     expected = Fault("r.yaml", 4, "stages[0].cut", '{"by": 1, "of": "nothing"}', message)
     assert faults_of("version: 1\nmodel: a.pt\nstages:\n- cut: {by: 1, of: nothing}\n") == (expected,)
     assert read("version: 1\nmodel: a.pt\nstages:\n- cut: {by: 0, of: nothing}\n").stages[0].config == Cut(0, "nothing")
+
+
+def test_a_rule_of_a_config_is_not_told_of_a_value_that_was_refused() -> None:
+    (fault,) = faults_of("version: 1\nmodel: a.pt\nstages:\n- twice: {count: !x 2}\n")
+    assert fault.path == "stages[0].twice.count"
+    expected = Fault("r.yaml", 4, "stages[0].twice", '{"count": 1}', "count must be even. Take 2")
+    assert faults_of("version: 1\nmodel: a.pt\nstages:\n- twice: {count: 1}\n") == (expected,)

@@ -111,7 +111,7 @@ def test_depth_is_allowed_up_to_its_limit() -> None:
 def test_a_bomb_is_read_or_refused_soon(text: str) -> None:
     start = time.perf_counter()
     parsed(text)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 30
 
 
 def test_a_text_that_is_too_long_is_not_read_at_all() -> None:

@@ -90,7 +90,7 @@ def test_what_the_reader_refuses_is_marked(document: dict[str, Any]) -> None:
     assert list(EDITOR.iter_errors(document))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(recipes())
 def test_no_recipe_that_is_written_is_marked(recipe: Recipe) -> None:
     document = yaml.safe_load(recipe_to_yaml(recipe, stages=STAGES))

@@ -180,7 +180,7 @@ def test_variables_that_multiply_are_a_fault_and_soon(variables: str) -> None:
     start = time.perf_counter()
     found = faults_of(f"{TOP}vars:\n  v0: x\n{variables}")
     assert any("grows too large" in fault.message or "must not lead over more" in fault.message for fault in found)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 30
 
 
 def test_one_large_value_of_the_environment_many_times_is_a_fault() -> None:

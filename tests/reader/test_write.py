@@ -118,6 +118,14 @@ variants:
     assert recipe_to_yaml(read(text), stages=STAGES).partition("\n")[2] == text
 
 
+def test_one_and_one_point_zero_and_true_are_different_things() -> None:
+    text = "version: 1\nmodel: {checkpoint: a.pt, args: {x: '${x}'}}\nstages: [{grow: {budget: '${x}'}}]\n"
+    recipe = read(text + "variants: {a: {x: 1}, b: {x: 1.0}}\n")
+    again = read(recipe_to_yaml(recipe, stages=STAGES))
+    assert [repr(one.model.args["x"]) for one in again.variants.values()] == ["1", "1.0"]
+    assert [repr(one.stages[0].config.budget) for one in again.variants.values()] == ["1", "1.0"]
+
+
 def test_two_fields_of_one_name_become_two_variables() -> None:
     text = """version: 1
 model: a.pt
