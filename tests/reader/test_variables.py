@@ -172,10 +172,13 @@ LISTS = "".join(
     f"  v{i}: [{', '.join([f'${{v{i - 1}}}'] * 50)}]\n".replace("$", '"$').replace("}", '}"') for i in range(1, 30)
 )
 NESTED = "".join(f'  v{i}: {"[" * 30}"${{v{i - 1}}}"{"]" * 30}\n' for i in range(1, 35))
+AHEAD = "".join(f'  w{i}: {"[" * 30}"${{w{i + 1}}}"{"]" * 30}\n' for i in range(38)) + "  w38: 1\n"
 CHAIN = "".join(f'  v{i}: "${{v{i + 1}}}"\n' for i in range(1, 500)) + "  v500: 1\n"
 
 
-@pytest.mark.parametrize("variables", [DOUBLING, LISTS, NESTED, CHAIN], ids=["doubling", "lists", "nested", "chain"])
+@pytest.mark.parametrize(
+    "variables", [DOUBLING, LISTS, NESTED, AHEAD, CHAIN], ids=["doubling", "lists", "nested", "ahead", "chain"]
+)
 def test_variables_that_multiply_are_a_fault_and_soon(variables: str) -> None:
     start = time.perf_counter()
     found = faults_of(f"{TOP}vars:\n  v0: x\n{variables}")
