@@ -124,7 +124,7 @@ def _takes_text(schema: Schema) -> bool:
         return any(_takes_text(branch) for branch in schema["anyOf"])
     if "const" in schema or "enum" in schema or "$ref" in schema:
         return False
-    return schema.get("type", "string") == "string" and "pattern" not in schema
+    return bool(schema.get("type", "string") == "string")
 
 
 def _or_reference(schema: Schema) -> Schema:

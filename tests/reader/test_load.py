@@ -250,6 +250,7 @@ FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
         ),
         (GOOD + "name: ../up", 4, "name", '"../up"', FOLDER, ""),
         (GOOD + "name: ''", 4, "name", '""', FOLDER, ""),
+        (GOOD + "name: dots..", 4, "name", '"dots.."', FOLDER, ""),
         (GOOD + "name: .hidden", 4, "name", '".hidden"', FOLDER, ""),
         (GOOD + "name: " + "x" * 101, 4, "name", '"' + "x" * 56 + "...", FOLDER, ""),
         (GOOD + "output: ''", 4, "output", '""', "must be the path of a folder", ""),

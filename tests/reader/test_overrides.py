@@ -46,6 +46,7 @@ def test_mappings_on_the_way_are_made() -> None:
 def test_a_section_in_its_short_form_takes_more_keys() -> None:
     assert read(ONE, "model.weights_key=ema").model.checkpoint == "a.pt"
     assert read(ONE, "model=b.pt").model.checkpoint == "b.pt"
+    assert read(ONE, "model=b.pt", "model.weights_key=ema").model.checkpoint == "b.pt"
 
 
 def test_a_whole_stage_can_be_replaced() -> None:

@@ -69,10 +69,17 @@ def test_what_is_refused(text: str, line: int, path: str, message: str) -> None:
 
 
 def test_faults_of_structure_do_not_hide_each_other() -> None:
-    top, faults = parsed("a: !x 1\nb: &y 2\nb: 3\nc: .inf\nd: 4\n")
-    assert [(fault.line, fault.path) for fault in faults] == [(1, "a"), (2, "b"), (3, "b"), (4, "c")]
+    top, faults = parsed("a: !x 1\nb: &y 2\nb: 3\nc: .inf\nd: 4\ne: !x [1]\nf: !x {a: 1}\n")
+    assert [(fault.line, fault.path) for fault in faults] == [
+        (1, "a"),
+        (2, "b"),
+        (3, "b"),
+        (4, "c"),
+        (6, "e"),
+        (7, "f"),
+    ]
     assert top is not None
-    assert mapping(top)["a"].value is BAD
+    assert all(mapping(top)[key].value is BAD for key in "abcef")
     assert mapping(top)["d"].value == 4
 
 
