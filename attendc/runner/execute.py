@@ -88,7 +88,8 @@ def executing(
             if index > last:
                 break
             ingredients = stage_ingredients(entry, recipe, source, work, hashes)
-            fresh = index >= first
+            # A stage that this run has done already is not done anew: its files are being read.
+            fresh = index >= first and stage_key(ingredients) not in [one.entry.key for one in done]
             stage = _stage(name, entry, work, ingredients, recipe, context, cache, held, fresh=fresh)
             done.append(stage)
             hashes |= stage.entry.files

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import fx
 
@@ -18,6 +19,7 @@ from attendc.errors import UsageError
 from attendc.opening import Opened, open_checkpoint
 from attendc.parity import Candidate
 from attendc.stages.convert_config import ConvertConfig
+from attendc.stages.model_facts import model_facts
 from attendc.stages.quantize import Quantized
 from attendc.stages.work import Made, Work
 from attendc.types import Spec, Stamp
@@ -96,10 +98,13 @@ def run(config: ConvertConfig, work: Work, folder: Path, context: Context) -> Ma
         save_graphs(folder, graphs)
         converted = _write(graphs, folder, config, context)
     _compare_bytes(converted.made, work, context)
-    told = {
+    told: dict[str, Any] = {
         "inputs": {"data": graphs.spec.data},
         "outputs": {**graph_entries(folder), **artefact_entries(converted.made)},
     }
+    if "model" not in work.told and graphs.floating is not None:
+        told["model"] = model_facts(graphs.floating, graphs.spec)
+        told["history"] = list(graphs.spec.history)
     return Made(told, {"artefacts": [[c.format, c.dtype, c.path.name] for c in converted.made]})
 
 

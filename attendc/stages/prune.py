@@ -131,7 +131,7 @@ def prune_options(config: PruneConfig) -> PruneOptions:
         raise UsageError(f"{' and '.join(budgets)} are two budgets", hint="Give one of them")
     unit, amount = (budgets[0], _amount(getattr(config, budgets[0]))) if budgets else ("", "")
     if not budgets and not config.keep and not config.plan:
-        raise UsageError("nothing says how much to prune", hint="Give macs, params, bytes, or keep")
+        raise UsageError("nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes or --keep LAYER=0.5")
     return PruneOptions(
         unit,
         amount,

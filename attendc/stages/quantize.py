@@ -23,9 +23,9 @@ from attendc.converters.program import save_program
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.errors import DataError, UsageError
-from attendc.metrics import count_macs, count_params
 from attendc.opening import Opened, check_outputs, open_checkpoint, open_dataset
 from attendc.stages.loop import loop_options
+from attendc.stages.model_facts import model_facts
 from attendc.stages.quantize_config import QuantizeConfig
 from attendc.stages.work import Made, Work
 from attendc.train import Task, hold_out
@@ -119,10 +119,7 @@ def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> M
     save_program(folder / FLOAT_PROGRAM, quantized.floating, quantized.spec, float_stamp)
     told = {
         "inputs": {"calibration": quantized.stamp.calibration},
-        "model": {
-            "params": count_params(opened.model),
-            "macs": count_macs(opened.model, opened.spec.preprocess.input_shape),
-        },
+        "model": model_facts(opened.model, quantized.spec),
         "history": [*opened.spec.history, *quantized.steps],
         "passes": quantized.floating.meta.get("notes", []),
         "outputs": graph_entries(folder),

@@ -16,10 +16,11 @@ from attendc.data.preprocess import pixel_statistics
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.manifest import file_entry
-from attendc.metrics import count_macs, count_params
+from attendc.metrics import count_params
 from attendc.models.registry import PRESET_INPUTS, build, resolve
 from attendc.recipe import ModelSection
 from attendc.stages.loop import loop_options
+from attendc.stages.model_facts import model_facts
 from attendc.stages.train_config import TrainConfig
 from attendc.stages.work import CHECKPOINT, Made, Work
 from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, train
@@ -94,10 +95,7 @@ def run(config: TrainConfig, work: Work, folder: Path, context: Context) -> Made
     curve = list(trained.result.curve)
     told = {
         "inputs": {"data": data},
-        "model": {
-            "params": summary["params"],
-            "macs": count_macs(trained.model, trained.spec.preprocess.input_shape),
-        },
+        "model": model_facts(trained.model, trained.spec),
         "history": list(history["best"]),
         "outputs": entries,
         "curves": [{"title": "training", "rows": curve}] if curve else [],

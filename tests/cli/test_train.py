@@ -158,4 +158,5 @@ def test_an_interrupted_run_exits_with_130_and_leaves_nothing_half_written(
 def test_help_names_every_option_and_needs_no_data(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
     out = capfd.readouterr().out
+    for option in ("--model-arg K=V", "--spec-data", "--hold-out", "--no-cache", "--force", "--json"):
         assert option in out

@@ -194,7 +194,7 @@ def test_without_epochs_the_last_row_says_that_only_batch_norms_were_measured(re
 
 def test_the_manifest_names_what_went_in_as_that_of_pruning_does(request_: MaskRequest) -> None:
     source = request_.checkpoint.path
-    told = {"path": str(source), "sha256": sha256(source), "bytes": source.stat().st_size}
+    told = {"path": str(source), "sha256": sha256(source), "bytes": source.stat().st_size, "trusted": False}
     assert run(request_)["inputs"] == {"checkpoint": told, "data": request_.checkpoint.data}
 
 
