@@ -157,11 +157,11 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         StageEntry as StageEntry,
         TargetSection as TargetSection,
     )
-    from attendc.report.compare_page import render_comparison as render_comparison
     from attendc.report.compare import (
         compare_runs as compare_runs,
         comparison_json as comparison_json,
     )
+    from attendc.report.compare_page import render_comparison as render_comparison
     from attendc.runner.cache import StageCache as StageCache
     from attendc.runner.dry_run import plan_run as plan_run
     from attendc.runner.run import Run as Run, RunOptions as RunOptions, run_recipe as run_recipe

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from attendc.types import Fit
 
@@ -41,11 +41,11 @@ class ModelSection:
     """Which state_dict of a checkpoint that holds several."""
     trust: bool = False
     """Unpickle the checkpoint in full: this can run code."""
-    input_shape: tuple[int, int, int] | None = None
+    input_shape: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
     """[channels, height, width] of a checkpoint without a Spec."""
     mean: tuple[float, ...] = ()
     """Per channel in 0..1, or one for all."""
-    std: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Gt(0)], ...] = ()
     """Per channel in 0..1, or one for all."""
     fit: Fit | None = None
     """How images get their size. Default: as the checkpoint says."""

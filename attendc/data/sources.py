@@ -6,7 +6,8 @@ Rules, in order:
 3. a folder with `train/` and `val/` (or `test/`), each with a subfolder per class;
 4. a folder with a subfolder per class: a fifth of each class, drawn by the seed, becomes the test split;
 5. an .npz with `train_images`, `train_labels`, `test_images`, `test_labels`, or only `images` and `labels`
-   (split like 4), and optionally `label_names`.
+   (split like 4), and optionally `label_names`;
+6. the URI of one of these, which is fetched.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from attendc.context import Context
+from attendc.data.built_in import BUILT_IN
 from attendc.data.images import Dataset, Images, images_from_array, images_from_files, take
 from attendc.errors import DataError
+from attendc.locations import fetch, is_uri
 
-__all__ = ["BUILT_IN", "load_dataset", "read_idx", "write_idx"]
-
-BUILT_IN = {"fashion-mnist-mini": Path(__file__).parent / "fashion_mnist_mini"}
-"""10,000 training and 2,000 test images of Fashion-MNIST (MIT, Zalando SE); see the folder's README."""
+__all__ = ["load_dataset", "read_idx", "write_idx"]
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 TEST_PART = 0.2
@@ -39,7 +40,7 @@ def load_dataset(name: str, *, seed: int = 0) -> Dataset:
     Raises:
         DataError: if nothing is there, nothing in it is an image, or a file is corrupt.
     """
-    path = BUILT_IN.get(name, Path(name))
+    path = BUILT_IN.get(name) or _local(name)
     if not path.exists():
         raise DataError(
             f"no data at {name!r}",
@@ -52,6 +53,11 @@ def load_dataset(name: str, *, seed: int = 0) -> Dataset:
     if _idx_file(path, "train-images-idx3-ubyte") is not None:
         return _load_idx_folder(name, path)
     return _load_image_folder(name, path, seed)
+
+
+def _local(name: str) -> Path:
+    """Return the path that is meant; what a URI names is fetched, or taken from the cache as it was fetched before."""
+    return fetch(name, error=DataError, context=Context()) if is_uri(name) else Path(name)
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from attendc.data.built_in import BUILT_IN
 from attendc.errors import AttendcError, DataError, OutputError
 from attendc.files import cache_folder, replace_file, sha256
 
@@ -49,8 +50,6 @@ def data_hash(name: str) -> str:
     Raises:
         DataError: if something cannot be read.
     """
-    from attendc.data.sources import BUILT_IN
-
     if name in BUILT_IN:
         return content_hash(BUILT_IN[name])
     path = Path(name)

@@ -28,7 +28,7 @@ class Source:
 
     Attributes:
         model: of the recipe, its checkpoint a path on this machine.
-        data: what `load_dataset` takes, where the recipe names it; a path on this machine, or a built-in set.
+        data: what `load_dataset` takes, where the recipe names it.
         told: for the manifest: path or URI of the checkpoint, its sha256 and bytes.
         data_name: the data that will be used, as far as it can be told without opening the checkpoint.
         hashes: of all that goes in, for the keys of the stages.
@@ -51,14 +51,14 @@ def open_source(recipe: Recipe, context: Context) -> Source:
         DataError: the same of the data.
     """
     model, told = _fetched_model(recipe.model, context)
-    data = _fetched_data(recipe.data, context)
-    name = data or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
+    _check_data(recipe.data, context)
+    name = recipe.data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
     hashes = {
         "checkpoint": told.get("sha256", ""),
-        "data": data_hash(name) if name else "",
+        "data": _hash_of_data(name, context),
         "factory": _factory_hash(model.factory),
     }
-    return Source(model, data, told, name, hashes)
+    return Source(model, recipe.data.source, told, name, hashes)
 
 
 def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection, dict[str, Any]]:
@@ -74,18 +74,28 @@ def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection,
     return replace(model, checkpoint=str(path)), told
 
 
-def _fetched_data(data: DataSection, context: Context) -> str:
-    if not data.source or not (is_uri(data.source) or data.sha256):
-        return data.source
-    if data.sha256 and not is_uri(data.source) and not Path(data.source).is_file():
+def _check_data(data: DataSection, context: Context) -> None:
+    """Look at what the recipe names, before any work; its name stays what it is, since it goes into every artefact."""
+    if is_uri(data.source):
+        if redacted(data.source) != data.source:
+            raise DataError(
+                f"the data {redacted(data.source)} names a secret, and its name goes into every artefact",
+                hint="Give credentials by the environment, as the file system's package takes them",
+            )
+        fetch(data.source, sha256=data.sha256, error=DataError, context=context)
+    elif data.sha256:
         found = data_hash(data.source)
         if found != data.sha256:
             raise DataError(
                 f"the data {data.source} has the sha256 {found or 'of nothing'}, {data.sha256} is due",
                 hint="Give the data that the recipe was written for, or correct data.sha256",
             )
-        return data.source
-    return str(fetch(data.source, sha256=data.sha256, error=DataError, context=context))
+
+
+def _hash_of_data(name: str, context: Context) -> str:
+    if is_uri(name):
+        return content_hash(fetch(name, error=DataError, context=context))
+    return data_hash(name) if name else ""
 
 
 def _data_of(path: Path) -> str:

@@ -36,7 +36,7 @@ class TrainConfig:
     """Move each image by up to so many pixels."""
     hold_out: Annotated[float, Gt(0), Lt(1)] = 0.05
     """Part of the training images that chooses the best epoch; the test images only judge it."""
-    input_size: tuple[int, int] | None = None
+    input_size: tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] | None = None
     """[height, width] of the input. Default: the preset's."""
     spec_data: str = ""
     """Data that later commands use when not told otherwise. Default: what is trained on."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from attendc.data.images import Dataset, Images
-from attendc.data.sources import BUILT_IN, load_dataset, read_idx, write_idx
+from attendc.data.built_in import BUILT_IN
+from attendc.data.sources import load_dataset, read_idx, write_idx
 from attendc.errors import DataError
 
 GRAY = np.arange(10 * 4 * 4, dtype=np.uint8).reshape(10, 4, 4)
