@@ -27,7 +27,7 @@ from attendc.context import Context
 from attendc.data.images import Dataset, images_from_array
 from attendc.errors import UsageError
 from attendc.jobs.inspect import inspect_file
-from attendc.jobs.quantize import QuantizeRequest, quantize
+from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.metrics import count_macs, count_params
 from attendc.models.attendnext import attendnext_from_config
 from attendc.opening import CheckpointRequest
@@ -198,7 +198,7 @@ def test_a_pruned_member_becomes_int8_throughout(tmp_path: Path) -> None:
             gate=False,
             force=True,
         )
-        quantize(request, Context())
+        quantize_checkpoint(request, Context())
         found = inspect_file(CheckpointRequest(tmp_path / "int8" / "model.int8.tflite"))
         assert (found["float_ops"], found["transposes"]) == (0, 0)
         converted.append(case)
