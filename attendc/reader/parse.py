@@ -67,7 +67,9 @@ def _read(text: str, file: str, place: Callable[[Any], Place], faults: list[Faul
         mark = e.problem_mark or e.context_mark
         at = place(mark) if mark else Place(file)
         told = "; ".join(part for part in (e.context, e.problem) if part)
-        faults.append(Fault(at.file, at.line, path, "", f"is not YAML: {told}"))
+        line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
+        quotes = '; inside { } and [ ], "${name}" stands in quotes' if "${" in line else ""
+        faults.append(Fault(at.file, at.line, path, "", f"is not YAML: {told}{quotes}"))
     except yaml.reader.ReaderError as e:
         mark = yaml.Mark("", e.position, text.count("\n", 0, e.position), 0, None, 0)
         at = place(mark)

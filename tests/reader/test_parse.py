@@ -55,6 +55,13 @@ def test_quoted_words_are_text_and_keys_always_are() -> None:
         ('"\\0": 1', 1, "", "a key must be text without zero bytes and halves of surrogate pairs"),
         ("a:\n\n  .nan", 3, "a", "must be a finite number"),
         ("a: [1", 1, "", "is not YAML: while parsing a flow sequence; expected ',' or ']', but got '<stream end>'"),
+        (
+            "a: {b: ${c}}",
+            1,
+            "",
+            "is not YAML: while parsing a flow mapping; expected ',' or '}', but got '{'; "
+            'inside { } and [ ], "${name}" stands in quotes',
+        ),
         ("a: 1\n  b: 2", 2, "", "is not YAML: mapping values are not allowed here"),
         ("a:\n\tb: 2", 2, "", "is not YAML: while scanning for the next token; found character "),
         ("a: 1\n\x07", 2, "", "is not YAML: the character U+0007 is not allowed"),
