@@ -3,6 +3,8 @@
 No other exception is meant to reach a user: whatever is not an `AttendcError` is a bug of ours (exit code 1).
 """
 
+from typing import Any
+
 __all__ = [
     "AccuracyError",
     "AttendcError",
@@ -30,6 +32,11 @@ class AttendcError(Exception):
     def __str__(self) -> str:
         """Return one line: message, then the hint."""
         return f"{self.message}. {self.hint}" if self.hint else self.message
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints of it."""
+        kind = type(self).__name__
+        return {"kind": kind, "exit_code": self.exit_code, "message": self.message, "hint": self.hint}
 
 
 class InternalError(AttendcError):

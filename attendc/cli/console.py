@@ -163,9 +163,7 @@ def _errors_as_json(console: Console) -> Iterator[Console]:
         yield console
     except AttendcError as e:
         if console.as_json:
-            kind = type(e).__name__
-            error = {"kind": kind, "exit_code": e.exit_code, "message": e.message, "hint": e.hint}
-            console.json({"error": error})
+            console.json({"error": e.as_json()})
         raise
 
 

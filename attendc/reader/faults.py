@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from attendc.errors import UsageError
 
@@ -59,6 +60,10 @@ class RecipeError(UsageError):
         order = sorted(dict.fromkeys(faults), key=lambda f: (f.file, f.line))
         super().__init__("\n".join(map(str, order)))
         self.faults = tuple(order)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `--json` prints of it: each fault by its parts too."""
+        return {**super().as_json(), "faults": [asdict(fault) for fault in self.faults]}
 
 
 def closest(word: object, known: Iterable[str]) -> str:
