@@ -32,6 +32,7 @@ _PUBLIC = {
     "DataSection": "attendc.recipe",
     "Gates": "attendc.parity",
     "MaskConfig": "attendc.stages.mask_config",
+    "MaskKind": "attendc.compress.masks",
     "MaskRequest": "attendc.jobs.mask",
     "ModelSection": "attendc.recipe",
     "PruneConfig": "attendc.stages.prune_config",
@@ -42,6 +43,7 @@ _PUBLIC = {
     "QuantizeRequest": "attendc.jobs.quantize",
     "RECOVER_OPTIONS": "attendc.compress.pruning.recover",
     "Recipe": "attendc.recipe",
+    "RecipeError": "attendc.reader.faults",
     "Run": "attendc.runner.run",
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
@@ -97,6 +99,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what runs
+    from attendc.compress.masks import MaskKind as MaskKind
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context
@@ -141,6 +144,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.manifest import read_manifest as read_manifest
     from attendc.opening import CheckpointRequest as CheckpointRequest, load_checkpoint as load_checkpoint
     from attendc.parity import Gates as Gates, check_gates as check_gates
+    from attendc.reader.faults import RecipeError as RecipeError
     from attendc.reader.load import load_recipe as load_recipe
     from attendc.reader.schema import recipe_schema as recipe_schema
     from attendc.reader.sources import shipped_recipes as shipped_recipes

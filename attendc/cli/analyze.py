@@ -73,18 +73,14 @@ def analyze_command(checkpoint: Path, **given: Any) -> None:
     if not given.pop("sensitivity"):
         raise UsageError("say what to analyze", hint="Add --sensitivity (the only analysis so far)")
     with session(given) as (console, context):
-        from attendc.compress.pruning.sensitivity import KEEP_RATIOS
-        from attendc.jobs.analyze import AnalyzeRequest, analyze_checkpoint, analyze_recipe
+        from attendc import AnalyzeRequest, analyze_checkpoint, analyze_recipe
 
         output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-sensitivity.svg"
-        request = AnalyzeRequest(
-            checkpoint_request(checkpoint, given),
-            output,
-            given.pop("importance"),
-            given.pop("keep_ratios") or KEEP_RATIOS,
-            cached=not given.pop("no_cache"),
-        )
-        if printed(console, analyze_recipe(request, context), wanted=given.pop("print_recipe")):
+        print_recipe, given["cached"] = given.pop("print_recipe"), not given.pop("no_cache")
+        if given["keep_ratios"] is None:
+            del given["keep_ratios"]
+        request = AnalyzeRequest(checkpoint_request(checkpoint, given), output, **given)
+        if printed(console, analyze_recipe(request, context), wanted=print_recipe):
             return
         found = analyze_checkpoint(request, context)
         if console.as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +37,9 @@ def compare_command(runs: tuple[Path, ...], max_drop: float, output: Path | None
     attendc compare runs/main runs/branch -o compare.html
     """  # noqa: D301 - \b is for click: keep these lines
     with session_of_recipe({"as_json": as_json}) as (console, _):
+        from attendc import compare_runs, comparison_json, read_manifest, render_comparison
         from attendc.files import check_writable, replace_file
-        from attendc.manifest import read_manifest
-        from attendc.report.compare import compare_runs, comparison_json
-        from attendc.report.compare_page import render_comparison
 
-        if len(runs) < 2:
-            raise click.UsageError("give two folders at least")
         if output is not None:
             check_writable(output)
         manifests: list[tuple[str, dict[str, Any]]] = [(str(folder), read_manifest(folder)) for folder in runs]
@@ -54,7 +49,7 @@ def compare_command(runs: tuple[Path, ...], max_drop: float, output: Path | None
             with replace_file(output) as beside:
                 beside.write_text(render_comparison(comparison, [m for _, m in manifests]), encoding="utf-8")
         if console.as_json:
-            console.result(json.dumps(told, indent=2))
+            console.json(told)
         else:
             print_comparison(console, told)
             if output is not None:

@@ -37,7 +37,7 @@ _PATH = click.Path(path_type=Path)
 def convert_command(source: Path, **given: Any) -> None:
     """Convert SOURCE (a checkpoint, or a folder or .pt2 of attendc's) and verify what came out."""
     with session(given) as (console, context):
-        from attendc.jobs.convert import ConvertRequest, convert_recipe, convert_source
+        from attendc import ConvertRequest, convert_recipe, convert_source
 
         output, print_recipe = given.pop("output"), given.pop("print_recipe")
         given["cached"] = not given.pop("no_cache")

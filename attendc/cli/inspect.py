@@ -18,9 +18,12 @@ __all__ = ["inspect_command"]
 @checkpoint_options
 @common_options
 def inspect_command(file: Path, **given: Any) -> None:
-    """Show what FILE holds: operators and types of a .tflite or .onnx, parameters, MACs and Spec of a checkpoint."""
+    """Show what FILE holds: operators and types of a .tflite or .onnx, parameters, MACs and Spec of a checkpoint.
+
+    It makes nothing, so it is no stage of a recipe.
+    """
     with session(given) as (console, _):
-        from attendc.jobs.inspect import inspect_file
+        from attendc import inspect_file
 
         found = inspect_file(checkpoint_request(file, given))
         if console.as_json:

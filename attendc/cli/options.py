@@ -14,9 +14,7 @@ from attendc.cli.console import Console, open_console
 from attendc.context import Context
 
 if TYPE_CHECKING:
-    from attendc.opening import CheckpointRequest
-    from attendc.parity import Gates
-    from attendc.recipe import Recipe
+    from attendc import CheckpointRequest, Gates, Recipe
 
 __all__ = [
     "BUDGETS",
@@ -134,7 +132,7 @@ gate_options = options(
 
 def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
     """Take the checkpoint options out of `given`."""
-    from attendc.opening import CheckpointRequest
+    from attendc import CheckpointRequest
 
     return CheckpointRequest(
         path,
@@ -152,7 +150,7 @@ def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
 
 def gates_of(given: dict[str, Any]) -> Gates:
     """Take the gates out of `given`."""
-    from attendc.parity import Gates
+    from attendc import Gates
 
     return Gates(given.pop("min_agreement"), given.pop("max_drop"))
 
@@ -232,7 +230,7 @@ def session_of_recipe(given: dict[str, Any]) -> Iterator[tuple[Console, Context]
 def printed(console: Console, recipe: Recipe, *, wanted: bool) -> bool:
     """Print the recipe that a command is, if that is what was asked for, and return whether it was."""
     if wanted:
-        from attendc.reader.write import recipe_to_data, recipe_to_yaml
+        from attendc import recipe_to_data, recipe_to_yaml
 
         if console.as_json:
             console.json(recipe_to_data(recipe))

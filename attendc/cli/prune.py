@@ -23,9 +23,7 @@ from attendc.cli.step_table import print_plan, print_refused, print_steps
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
-    from attendc.compress.masks import MaskKind
-    from attendc.compress.pruning.prune import PruneOptions
-    from attendc.train import TrainOptions
+    from attendc import MaskKind, PruneOptions, TrainOptions
 
 __all__ = ["prune_command"]
 
@@ -99,7 +97,7 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
         recover = _recover_options(given)
         print_recipe, given["cached"] = given.pop("print_recipe"), not given.pop("no_cache")
         if masks is not None:
-            from attendc.jobs.mask import MaskRequest, mask_checkpoint, mask_recipe
+            from attendc import MaskRequest, mask_checkpoint, mask_recipe
 
             _check_masks(given)
             place, force, cached = output or _beside(checkpoint), given["force"], given["cached"]
@@ -108,7 +106,7 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
                 return
             manifest = mask_checkpoint(masking, context)
         else:
-            from attendc.jobs.prune import PruneRequest, prune_checkpoint, prune_recipe
+            from attendc import PruneRequest, prune_checkpoint, prune_recipe
 
             options_ = _prune_options(given, recover)
             pruning = PruneRequest(source, output, options_, **given)
@@ -131,14 +129,14 @@ def _beside(checkpoint: Path) -> Path:
 def _recover_options(given: dict[str, Any]) -> TrainOptions:
     from dataclasses import replace
 
-    from attendc.compress.pruning.recover import RECOVER_OPTIONS
+    from attendc import RECOVER_OPTIONS
 
     return replace(RECOVER_OPTIONS, **{k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None})
 
 
 def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions:
     """Take what says how to prune out of `given`."""
-    from attendc.compress.pruning.prune import PruneOptions
+    from attendc import PruneOptions
 
     _check_plan(given)
     budgets = {name: given.pop(name) for name in BUDGETS}

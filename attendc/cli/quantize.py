@@ -27,7 +27,7 @@ from attendc.cli.step_table import print_steps
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
-    from attendc.compress.pruning.prune import PruneOptions
+    from attendc import PruneOptions
 
 __all__ = ["quantize_command"]
 
@@ -103,7 +103,7 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
     if not given.pop("int8"):
         raise UsageError("say which type to quantize to", hint="Add --int8")
     with session(given, device=given.pop("device")) as (console, context):
-        from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint, quantize_recipe
+        from attendc import QuantizeRequest, quantize_checkpoint, quantize_recipe
 
         print_recipe = given.pop("print_recipe")
         output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-int8"
@@ -143,8 +143,7 @@ def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
         return None
     from dataclasses import replace
 
-    from attendc.compress.pruning.prune import PruneOptions
-    from attendc.compress.pruning.recover import RECOVER_OPTIONS
+    from attendc import RECOVER_OPTIONS, PruneOptions
 
     values = key_values(tuple(part.strip() for text in texts for part in text.split(",")), "--prune")
     budgets = [name for name in BUDGETS if name in values]
@@ -165,7 +164,7 @@ def _qat_options(given: dict[str, Any]) -> Any:
     """Return the options of training; None without --qat."""
     from dataclasses import replace
 
-    from attendc.jobs.quantize import QAT_OPTIONS
+    from attendc import QAT_OPTIONS
 
     changes = {k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None}
     if given.pop("qat"):

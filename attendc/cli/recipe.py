@@ -28,9 +28,16 @@ def recipe_group() -> None:
 def validate_command(recipes: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
     """Check RECIPES: every fault at once, each with its line and what is allowed there."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
-        from attendc.reader.load import load_recipe
+        from attendc import RecipeError, load_recipe
 
-        read = [load_recipe(recipe, sets) for recipe in recipes]
+        read, refused = [], []
+        for recipe in recipes:
+            try:
+                read.append(load_recipe(recipe, sets))
+            except RecipeError as e:
+                refused.append(e)
+        if refused:
+            raise RecipeError([fault for error in refused for fault in error.faults])
         if console.as_json:
             console.json({"valid": [recipe.name for recipe in read]})
             return
@@ -46,8 +53,7 @@ def validate_command(recipes: tuple[str, ...], sets: tuple[str, ...], as_json: b
 def show_command(recipe: str, sets: tuple[str, ...], defaults: bool, as_json: bool) -> None:
     """Print RECIPE as it would run: extended, overridden, with every variable in its place."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
-        from attendc.reader.load import load_recipe
-        from attendc.reader.write import merged_yaml, recipe_to_data
+        from attendc import load_recipe, merged_yaml, recipe_to_data
 
         if console.as_json:
             console.json(recipe_to_data(load_recipe(recipe, sets)))
@@ -60,8 +66,7 @@ def show_command(recipe: str, sets: tuple[str, ...], defaults: bool, as_json: bo
 def list_command(as_json: bool) -> None:
     """List the recipes that ship, and the stages that a recipe may have."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
-        from attendc.reader.sources import shipped_recipes
-        from attendc.stages.registry import STAGES
+        from attendc import STAGES, shipped_recipes
 
         recipes = shipped_recipes()
         stages = {name: kind.help for name, kind in STAGES.items()}
@@ -83,8 +88,8 @@ def schema_command(output: Path | None) -> None:
     # yaml-language-server: $schema=attendc-recipe.json
     """  # noqa: D301 - \b is for click: keep these lines
     with session_of_recipe({}) as (console, _):
+        from attendc import recipe_schema
         from attendc.files import replace_file
-        from attendc.reader.schema import recipe_schema
 
         text = json.dumps(recipe_schema(), indent=2)
         if output is None:
@@ -99,12 +104,13 @@ def schema_command(output: Path | None) -> None:
 @click.argument("output", type=click.Path(path_type=Path), default="recipe.yaml")
 @click.option("--checkpoint", default="", help="Checkpoint to start from.  [default: the shipped example]")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-def init_command(output: Path, checkpoint: str, force: bool) -> None:
+@_json
+def init_command(output: Path, checkpoint: str, force: bool, as_json: bool) -> None:
     """Write a commented recipe to OUTPUT (recipe.yaml), with every option and what it means."""
-    with session_of_recipe({}) as (console, _):
+    with session_of_recipe({"as_json": as_json}) as (console, _):
+        from attendc import recipe_template
         from attendc.errors import OutputError
         from attendc.files import check_writable, replace_file
-        from attendc.reader.template import recipe_template
 
         check_writable(output)
         if output.exists() and not force:
@@ -112,4 +118,7 @@ def init_command(output: Path, checkpoint: str, force: bool) -> None:
         given: dict[str, Any] = {"checkpoint": checkpoint} if checkpoint else {}
         with replace_file(output) as beside:
             beside.write_text(recipe_template(**given), encoding="utf-8")
-        console.result(f"{output}: written. Now: attendc run {output}")
+        if console.as_json:
+            console.json({"written": str(output)})
+        else:
+            console.result(f"{output}: written. Now: attendc run {output}")

@@ -13,8 +13,8 @@ from attendc.cli.options import options, session_of_recipe
 from attendc.cli.step_table import print_steps
 
 if TYPE_CHECKING:
+    from attendc import Context, Recipe, Run
     from attendc.cli.console import Console
-    from attendc.runner.run import Run
 
 __all__ = ["run_command", "set_option"]
 
@@ -52,8 +52,7 @@ def run_command(recipe: str, **given: Any) -> None:
     attendc run recipe.yaml --dry-run
     """  # noqa: D301 - \b is for click: keep these lines
     with session_of_recipe(given) as (console, context):
-        from attendc.reader.load import load_recipe
-        from attendc.runner.run import RunOptions, run_recipe
+        from attendc import RunOptions, load_recipe, run_recipe
 
         loaded = load_recipe(recipe, given.pop("sets"))
         cached = not given.pop("no_cache")
@@ -67,8 +66,8 @@ def run_command(recipe: str, **given: Any) -> None:
             _print_run(console, run)
 
 
-def _dry_run(console: Console, recipe: Any, context: Any, start: str, until: str, *, cached: bool) -> None:
-    from attendc.runner.dry_run import plan_run
+def _dry_run(console: Console, recipe: Recipe, context: Context, start: str, until: str, *, cached: bool) -> None:
+    from attendc import plan_run
 
     plan = plan_run(recipe, context, start=start, until=until, cached=cached)
     if console.as_json:
@@ -82,7 +81,7 @@ def _dry_run(console: Console, recipe: Any, context: Any, start: str, until: str
 
 
 def _print_run(console: Console, run: Run) -> None:
-    folder, manifest = Path(str(run.folder)), run.manifest
+    manifest = run.manifest
     for name, variant in run.variants.items():
         _print_one(console, f"{run.folder}/{name}", variant.manifest)
     if run.variants:
@@ -90,7 +89,7 @@ def _print_run(console: Console, run: Run) -> None:
         console.result(f"side by side: {run.folder}/compare.html")
         return
     _print_one(console, str(run.folder), manifest)
-    console.result(f"report: {folder / 'report.html' if '://' not in str(run.folder) else f'{run.folder}/report.html'}")
+    console.result(f"report: {run.folder}/report.html")
 
 
 def _print_one(console: Console, folder: str, manifest: dict[str, Any]) -> None:

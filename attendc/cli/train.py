@@ -44,8 +44,7 @@ def train_command(**given: Any) -> None:
     The same command again goes on where a killed one stopped.
     """
     with session(given, device=given.pop("device")) as (console, context):
-        from attendc.jobs.train import TrainRequest, train_checkpoint, train_recipe
-        from attendc.train import TrainOptions
+        from attendc import TrainOptions, TrainRequest, train_checkpoint, train_recipe
 
         loop = {k: given.pop(k) for k in list(given) if k in TrainOptions.__dataclass_fields__}
         given |= {"model_args": key_values(given["model_args"]), "input_size": size(given["input_size"])}

@@ -22,8 +22,7 @@ __all__ = ["verify_command"]
 def verify_command(folder: Path, **given: Any) -> None:
     """Prove FOLDER again: run every artefact on real images and read every scale and integer back."""
     with session(given) as (console, context):
-        from attendc.gates import check_verification
-        from attendc.jobs.verify import VerifyRequest, prove_folder, verify_recipe
+        from attendc import VerifyRequest, check_verification, prove_folder, verify_recipe
 
         print_recipe = given.pop("print_recipe")
         request = VerifyRequest(folder, gates=gates_of(given), **given)
