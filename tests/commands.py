@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["nothing_left", "told"]
+__all__ = ["INTERRUPTED", "nothing_left", "told"]
+
+INTERRUPTED = "interrupted: nothing half-written was left behind; the same command again goes on where it stopped"
+"""What a command says last after Ctrl-C."""
 
 
 def told(capfd: pytest.CaptureFixture[str]) -> str:

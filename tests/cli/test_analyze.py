@@ -89,9 +89,9 @@ def test_the_second_time_it_says_that_it_measured_before(
     assert analyze("--sensitivity", "-osecond.svg") == 0
     out, err = capfd.readouterr()
     assert out == first
-    assert err.count("as measured before, from ") == 2
+    assert "01-analyze: done before, " in err
     assert analyze("--sensitivity", "--no-cache", "-othird.svg") == 0
-    assert "as measured before" not in capfd.readouterr().err
+    assert "before" not in capfd.readouterr().err
     pictures = [(tmp_path / f"{name}.svg").read_bytes() for name in ("first", "second", "third")]
     assert len(set(pictures)) == 1
 
@@ -120,12 +120,11 @@ def test_without_an_output_the_picture_is_named_after_the_checkpoint(analyze: An
 def test_what_is_wrong_is_told_and_nothing_written(
     analyze: Analyze, tmp_path: Path, capfd: pytest.CaptureFixture[str], given: list[str], code: int, text: str
 ) -> None:
-    before = sorted(p.name for p in tmp_path.iterdir())
     assert analyze(*given) == code
     out, err = capfd.readouterr()
     assert text in err
     assert out == ""
-    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert {p.name for p in tmp_path.iterdir()} <= {"tmp", "cache"}
 
 
 @pytest.mark.usefixtures("temporary")

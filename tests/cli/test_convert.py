@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from nets import RUN_FILES
 
 from attendc.cli.main import main
 from attendc.manifest import read_manifest
@@ -33,7 +34,7 @@ def convert(output: Path, temporary: Path) -> Convert:
 
 def test_a_checkpoint_becomes_a_float_file(convert: Convert, output: Path, small_checkpoint: Path) -> None:
     assert convert(small_checkpoint, "--model=nets:small") == 0
-    assert {p.name for p in output.iterdir()} == {"model.float32.onnx", "model.float32.pt2", "manifest.json"}
+    assert {p.name for p in output.iterdir()} == {"model.float32.onnx", "model.float32.pt2", *RUN_FILES}
 
 
 def test_a_folder_becomes_int8_files_with_equal_integers(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from attendc import __version__
@@ -46,17 +47,36 @@ def attendc(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out, err = capfd.readouterr()
-    for text in ("quantize", "train", "convert", "verify", "inspect", "5 cannot be converted", "130 interrupted"):
+    for text in (*cli.commands, "5 cannot be converted", "130 interrupted"):
         assert text in out
     assert err == ""
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_command_has_help(command: str, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+def words(group: click.Group) -> list[list[str]]:
+    """Return what to type for each command, those of groups in groups too."""
+    return [
+        [name, *rest]
+        for name, command in sorted(group.commands.items())
+        for rest in (words(command) if isinstance(command, click.Group) else [[]])
+    ]
+
+
+@pytest.mark.parametrize("command", words(cli), ids=" ".join)
+def test_every_command_has_help(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
     out = capfd.readouterr().out
-    assert f" {command} [OPTIONS]" in out.splitlines()[0]
-    assert "--json" in out
+    assert f" {' '.join(command)} [OPTIONS]" in out.splitlines()[0]
+    assert ("--json" in out) == (command != ["recipe", "schema"])  # which prints nothing but JSON
+
+
+@pytest.mark.parametrize(
+    ("group", "commands"),
+    [("recipe", ["validate", "show", "list", "schema", "init"]), ("cache", ["list", "prune"])],
+)
+def test_a_group_lists_its_commands(group: str, commands: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([group, "--help"]) == 0
+    listed = capfd.readouterr().out.partition("Commands:")[2]
+    assert sorted(line.split()[0] for line in listed.splitlines() if line[:3].strip()) == sorted(commands)
 
 
 def test_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:

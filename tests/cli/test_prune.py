@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import nothing_left, told
+from commands import INTERRUPTED, nothing_left, told
 from nets import NANO, small
 
 from attendc.cli.main import main
@@ -326,7 +326,7 @@ def test_an_error_under_json_is_an_object_on_stdout_and_a_line_on_stderr(
     out, err = capfd.readouterr()
     error = json.loads(out)["error"]
     assert (error["kind"], error["exit_code"]) == ("UsageError", 2)
-    assert err.startswith(f"error: {error['message']}")
+    assert err.splitlines()[-1].startswith(f"error: {error['message']}")
 
 
 def test_an_output_that_exists_is_kept_without_force(
@@ -356,7 +356,7 @@ def test_an_interruption_exits_with_130(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     given = ["--model=interrupted_pruned_net:Net", "--model-arg=middle=conv_bn_relu"]
     assert prune("--macs=0.7", *given, model="") == 130
-    assert told(capfd) == "interrupted: nothing half-written was left behind"
+    assert told(capfd) == INTERRUPTED
     assert nothing_left(output)
     assert list(temporary.iterdir()) == []  # the log
 
@@ -375,7 +375,7 @@ def test_a_stop_in_the_middle_leaves_nothing(output: Path, sent: signal.Signals,
         process.send_signal(sent)
         rest = process.stderr.read().strip().splitlines()
     assert process.returncode == code
-    assert rest[-1:] == (["interrupted: nothing half-written was left behind"] if code > 0 else [])
+    assert rest[-1:] == ([INTERRUPTED] if code > 0 else [])
     assert nothing_left(output)
 
 

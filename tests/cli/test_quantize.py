@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import nothing_left, told
+from commands import INTERRUPTED, nothing_left, told
 from nets import NANO, SMALL_SPEC, small
 
 from attendc.checkpoint import save_checkpoint
@@ -93,7 +93,7 @@ def test_an_error_under_json_is_an_object_on_stdout_and_a_line_on_stderr(
     assert quantize("--json", "--data=nowhere") == 4
     out, err = capfd.readouterr()
     assert json.loads(out)["error"]["exit_code"] == 4
-    assert err.startswith("error: no data at 'nowhere'")
+    assert err.splitlines()[-1].startswith("error: no data at 'nowhere'")
 
 
 def test_without_an_output_the_folder_is_named_after_the_checkpoint(
@@ -175,7 +175,7 @@ def test_an_interruption_exits_with_130(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     assert quantize(model="--model=interrupted_small_net:Net") == 130
-    assert told(capfd) == "interrupted: nothing half-written was left behind"
+    assert told(capfd) == INTERRUPTED
     assert nothing_left(output)
     assert list(temporary.iterdir()) == []  # the log
 
@@ -188,8 +188,8 @@ def test_ctrl_c_in_the_middle_leaves_nothing(output: Path) -> None:
         line = process.stderr.readline()
         while line and not line.startswith("calibrate: 8/8"):
             line = process.stderr.readline()
-        assert any(output.parent.iterdir())  # the folder being filled
+        assert line
         process.send_signal(signal.SIGINT)
         last = process.stderr.read().strip().splitlines()[-1]
-    assert (process.returncode, last) == (130, "interrupted: nothing half-written was left behind")
+    assert (process.returncode, last) == (130, INTERRUPTED)
     assert nothing_left(output)

@@ -72,9 +72,8 @@ def test_json_is_the_manifest_and_all_of_stdout(
 @pytest.mark.slow
 def test_several_times_prune_is_as_good_as_commas(quantize: Quantize, data: str, output: Path) -> None:
     assert quantize(data, "--prune=macs=0.7", "--prune=importance=l2, epochs=0") == 0
-    options = read_manifest(output)["options"]["prune"]
-    assert (options["unit"], options["amount"], options["importance"]) == ("macs", "0.7", "l2")
-    assert options["recover"]["epochs"] == 0
+    config = read_manifest(output)["recipe"]["stages"][0]["prune"]
+    assert (config["macs"], config["importance"], config["epochs"]) == ("0.7", "l2", 0)
 
 
 @pytest.mark.slow
