@@ -49,7 +49,7 @@ class Spread:
     counts: of values in `BINS` equal parts between both.
     scale: of int8; one, or one per output channel.
     zero_point: of int8.
-    clipped: share (0..1) of values outside of what int8 can say.
+    clipped: share (0..1) of values that lie more than half a step outside of what int8 can say.
     """
 
     low: float
@@ -281,10 +281,10 @@ def _count(floating: fx.GraphModule, graph: fx.GraphModule, x: Tensor, tallies: 
     def see(node: fx.Node, integers: Tensor) -> None:
         match, tally = by_node[node]
         value, (scale, zero_point) = real[match.real].double(), match.params
-        ends = _ends(scale, zero_point)
+        low, high = _ends(scale, zero_point)
         tally.counts += _histogram(value, tally.low, tally.high)
         tally.values += value.numel()
-        tally.outside += int(((value < ends[0]) | (value > ends[1])).sum())
+        tally.outside += int(((value < low - scale / 2) | (value > high + scale / 2)).sum())
         tally.signal += float(value.square().sum())
         tally.noise += float((value - (integers.double() - zero_point) * scale).square().sum())
 
@@ -315,7 +315,7 @@ def _weight_spread(floating: fx.GraphModule, graph: fx.GraphModule, real: fx.Nod
     low, high = float(weight.min()), float(weight.max())
     steps = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).abs()
     counts = tuple(int(c) for c in _histogram(weight, low, high))
-    outside = float((steps > ACT_QMAX + 1e-4).double().mean())  # a float32 scale: the largest is 127.00001 steps
+    outside = float((steps > ACT_QMAX + 0.5).double().mean())
     return Spread(low, high, counts, tuple(float(s) for s in scale), 0, outside)
 
 

@@ -243,6 +243,14 @@ def test_values_below_the_range_are_clipped_too(four: Images) -> None:
     assert evidence(net, graph, four)["ranges"][1]["activation"]["clipped"] == 1 / 8
 
 
+def test_what_rounds_to_the_end_of_the_range_is_not_clipped(four: Images) -> None:
+    """The range ends at 6/8 in steps of 1/8: 0.8 is nearer to it than to the step beyond, 1.0 is not."""
+    net = two_pixels()
+    graph = by_hand(net)
+    net[0].weight.data[net[0].weight == 1.0] = 0.8
+    assert evidence(net, graph, four)["ranges"][1]["activation"]["clipped"] == 0
+
+
 def test_weights_that_int8_cannot_say_are_counted(four: Images) -> None:
     """The scale of the first row allows 127/64; the float weight is 2 there, that of one value in four."""
     net = two_pixels()

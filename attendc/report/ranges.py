@@ -46,7 +46,7 @@ def draw_histogram(title: str, spread: Mapping[str, Any]) -> Markup:
     most = max([*counts, 1.0])
     across = Axis("value", ends, ticks(*ends, 5), lambda v: f"{v:.4g}")
     up = Axis("count, logarithmic", (0.5, 2 * most), _decades(most), lambda v: f"{v:,.0f}", log=True)
-    frame = Frame(58, 28, _WIDTH - 10, _HEIGHT - 42, across, up)
+    frame = Frame(72, 28, _WIDTH - 10, _HEIGHT - 42, across, up)
     draw_frame(drawing, frame)
     drawing.path(_outline(frame, edges, counts), "area c0", closed=True)
     for end in span or ():
@@ -74,7 +74,7 @@ def draw_scales(title: str, scales: Sequence[float]) -> Markup:
     drawing = Drawing(_WIDTH, _HEIGHT, f"{title}: {len(scales)} channels, scales from {low:.3g} to {high:.3g}")
     span = (0.0, 1.12 * high or 1.0)
     across = Axis("output channel", (-0.5, len(scales) - 0.5), _channels(len(scales)), lambda v: f"{v:g}")
-    frame = Frame(58, 28, _WIDTH - 10, _HEIGHT - 42, across, Axis("scale", span, ticks(*span, 5), lambda v: f"{v:.3g}"))
+    frame = Frame(72, 28, _WIDTH - 10, _HEIGHT - 42, across, Axis("scale", span, ticks(*span, 5), lambda v: f"{v:.3g}"))
     draw_frame(drawing, frame)
     dot = min(3.0, max(1.2, 260 / len(scales)))
     drawing.dots([frame.at(channel, scale) for channel, scale in enumerate(scales)], dot, "c1")
