@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -81,7 +83,8 @@ def replace_file(path: Path) -> Iterator[Path]:
 def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Give a folder beside `path` to fill; on success it becomes `path`, else it is removed.
 
-    With `force` an existing folder is replaced, but only one that attendc made (it holds a manifest.json).
+    With `force` an existing folder is replaced, but only one that attendc made (it holds a manifest.json). What
+    processes that were killed left beside `path` is removed too.
 
     Raises:
         OutputError: if `path` exists and may not be replaced, or cannot be written.
@@ -90,17 +93,14 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     absent = [p for p in path.parents if not p.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    except OSError as e:
-        raise _output_error(path, e) from e
-    try:
-        yield beside
-        beside.chmod(0o755)
-        _swap(beside, path)
+        with _beside(path, ".part") as beside:
+            yield beside
+            beside.chmod(0o755)
+            _swap(beside, path)
+        _drop_leftovers(path)
     except OSError as e:
         raise _output_error(path, e) from e
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
         for parent in absent:  # those made above, from the inside out, as far as nothing is in them
             with suppress(OSError):
                 parent.rmdir()
@@ -128,15 +128,55 @@ def _swap(beside: Path, path: Path) -> None:
     if not path.exists():
         beside.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    path.rename(old / path.name)
+    with _beside(path, ".old") as old:
+        path.rename(old / path.name)
+        try:
+            beside.rename(path)
+        except OSError:
+            (old / path.name).rename(path)
+            raise
+
+
+@contextmanager
+def _beside(path: Path, suffix: str) -> Iterator[Path]:
+    """Give a new folder beside `path`, removed in the end; as long as it is held, nobody takes it for a leftover."""
+    folder, lock = _new_locked(path, suffix)
     try:
-        beside.rename(path)
-    except OSError:
-        (old / path.name).rename(path)
-        raise
+        yield folder
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _new_locked(path: Path, suffix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=suffix, dir=path.parent))
+        lock = os.open(folder, os.O_RDONLY)
+        if _locked(lock) is not False and folder.exists():  # else it was taken for a leftover before it was locked
+            return folder, lock
+        os.close(lock)
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Lock an open folder until its descriptor is closed, or its process is killed; None: there are no locks here."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _drop_leftovers(path: Path) -> None:
+    """Remove the folders of `_beside` whose processes were killed; `path` itself is whole."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}\.(part|old)")
+    for folder in [p for p in path.parent.iterdir() if name.fullmatch(p.name)]:
+        with suppress(OSError):  # it is no folder, gone meanwhile, or may not be opened
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            if _locked(lock):
+                shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

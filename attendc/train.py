@@ -172,11 +172,15 @@ def _progress(
 ) -> Progress:
     """Return where training begins, with the state of `state_file` in place if there is one to go on from."""
     if state_file is not None and state_file.parent == context.resume_folder:
+        if not state_file.exists():
+            return Progress()
         try:
-            return load_state(state_file, model, optimizer, signature) if state_file.exists() else Progress()
+            done = load_state(state_file, model, optimizer, signature)
         except CheckpointError as e:
             context.say(f"{e.message}; training begins anew")
             return Progress()
+        context.say(f"training goes on from step {done.step}")
+        return done
     if resume and state_file is not None:
         return load_state(state_file, model, optimizer, signature)
     return Progress()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +129,58 @@ def test_a_folder_that_fails_half_way_leaves_the_old_one(tmp_path: Path, reason:
         raise reason
     assert (tmp_path / "out" / "manifest.json").read_text() == "old"
     assert names(tmp_path) == ["out"]
+
+
+FILL = """
+import sys
+from pathlib import Path
+from attendc.files import new_folder
+
+with new_folder(Path(sys.argv[1]), force=True) as folder:
+    (folder / "manifest.json").write_text("from another process")
+    print("half", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def half_written(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give a process that has begun to fill the folder; a line on its stdin lets it finish."""
+    command = [sys.executable, "-c", FILL, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_folder(tmp_path: Path) -> None:
+    with half_written(tmp_path / "out") as process:
+        process.kill()
+    (part,) = names(tmp_path)
+    assert part.startswith(".out.")
+    (tmp_path / ".out.swapping.old" / "out").mkdir(parents=True)  # as a kill in the middle of a replacement leaves
+    made_folder(tmp_path / "out", "whole")
+    assert names(tmp_path) == ["out"]
+
+
+def test_what_another_process_is_filling_is_no_leftover(tmp_path: Path) -> None:
+    with half_written(tmp_path / "out") as process:
+        made_folder(tmp_path / "out", "first")
+        assert len(names(tmp_path)) == 2
+        process.communicate("\n", timeout=60)
+        assert process.returncode == 0
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "manifest.json").read_text() == "from another process"
+
+
+def test_what_only_looks_like_a_leftover_stays(tmp_path: Path) -> None:
+    others = [".out.part", ".out.holidays2.part", ".other.abcdefgh.part", "out.abcdefgh.part"]
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".out.abcdefgh.old").write_text("a file")
+    made_folder(tmp_path / "out", "")
+    assert names(tmp_path) == sorted([*others, ".out.abcdefgh.old", "out"])
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:

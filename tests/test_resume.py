@@ -157,6 +157,7 @@ def test_a_kill_costs_at_most_the_steps_since_the_last_state(
     quantized(built, task, again.context)
     assert again.steps == left
     assert again.begun == [STEPS - left]
+    assert (f"training goes on from step {STEPS - left}" in again.said) == (left < STEPS)
 
 
 def test_a_finished_training_is_not_done_again(built: Built, task: Task, unbroken: Any, tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_finished_training_is_not_done_again(built: Built, task: Task, unbroke
     again = Watch(tmp_path)
     weights, plan, result = quantized(built, task, again.context)
     assert again.steps == 0
-    assert again.said == []
+    assert again.said == [f"training goes on from step {STEPS}"]
     assert equal(weights, unbroken[0])
     assert plan == unbroken[1]
     assert same_training(result, unbroken[2])
