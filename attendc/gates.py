@@ -42,9 +42,10 @@ def gate_rows(
     """Return every gate of a verification, those that hold too; `verification` is `Report.as_json()`."""
     rows = [_agreement(pair, verification, min_agreement, stage) for pair in verification["pairs"] if pair["gated"]]
     for key, what in (("scales_equal", "scales"), ("weights_equal", "integer weights")):
-        if verification[key] is not None:
-            text = "" if verification[key] else "; ".join(t for t in verification["failures"] if _reads_back(t))
-            rows.append(GateRow(stage, f"{what} as in the graph", "parity", verification[key], True, not text, text))
+        equal = verification[key]
+        if equal is not None:
+            text = "" if equal else "; ".join(t for t in verification["failures"] if _reads_back(t))
+            rows.append(GateRow(stage, f"{what} as in the graph", "parity", equal, True, equal, text))
     reached = verification["accuracy"]
     for name, value in reached.items():
         if is_int8(name) and name != WITNESS:

@@ -24,11 +24,13 @@ Stamp = tuple[int, int, int, int]
 """Size, time of change of the content and of the node in ns, and inode: the same while the content is."""
 
 
-def content_hash(path: Path, *, memo: Path | None = None, error: type[AttendcError] = DataError) -> str:
+def content_hash(
+    path: Path, *, memo: Path | None = None, remember: bool = True, error: type[AttendcError] = DataError
+) -> str:
     """Return the sha256 of a file; of a folder, that of its sorted relative names and of what stands below each.
 
     Hidden files count, and empty folders too, since a data set may be read from either. Links are followed.
-    `memo` is a file of our own that keeps the digests; it is made anew where it is damaged.
+    `memo` is a file of our own that keeps the digests; it is made anew where it is damaged, and written if `remember`.
 
     Raises:
         AttendcError: of the type `error` if something cannot be read.
@@ -39,13 +41,15 @@ def content_hash(path: Path, *, memo: Path | None = None, error: type[AttendcErr
         digest = _folder_hash(path, known, seen) if path.is_dir() else _file_hash(path, "", known, seen)
     except OSError as e:
         raise error(f"cannot read {e.filename or path}: {e.strerror or e}", hint="Check its permissions") from e
-    if memo is not None and seen != known:
+    if memo is not None and remember and seen != known:
         _write_memo(memo, seen)
     return digest
 
 
-def data_hash(name: str) -> str:
-    """Return the hash of the data that `--data NAME` means, remembering its digests; the empty text if it is not there.
+def data_hash(name: str, *, remember: bool = True) -> str:
+    """Return the hash of the data that `--data NAME` means; the empty text if it is not there.
+
+    What was remembered of its files is looked up; what is new is remembered too, if so asked.
 
     Raises:
         DataError: if something cannot be read.
@@ -53,7 +57,7 @@ def data_hash(name: str) -> str:
     if name in BUILT_IN:
         return content_hash(BUILT_IN[name])
     path = Path(name)
-    return content_hash(path, memo=memo_path(path)) if path.exists() else ""
+    return content_hash(path, memo=memo_path(path), remember=remember) if path.exists() else ""
 
 
 def memo_path(path: Path) -> Path:

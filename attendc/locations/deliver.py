@@ -10,9 +10,20 @@ from attendc.errors import InternalError, OutputError
 from attendc.locations.remote import file_system, remote_errors
 from attendc.locations.uri import redacted
 
-__all__ = ["deliver"]
+__all__ = ["check_deliverable", "deliver"]
 
 _LAST = "manifest.json"
+
+
+def check_deliverable(uri: str, *, force: bool) -> None:
+    """Check, before any work, that no run is at `uri` unless `force` says that it may be replaced.
+
+    Raises:
+        OutputError: if there is one, or the place is not reached.
+    """
+    system, target = file_system(uri, OutputError)
+    with remote_errors(uri, OutputError, "write to"):
+        _is_there(system, target.rstrip("/"), uri, force=force)
 
 
 def deliver(folder: Path, uri: str, context: Context, *, force: bool = False) -> None:
@@ -30,12 +41,16 @@ def deliver(folder: Path, uri: str, context: Context, *, force: bool = False) ->
     system, target = file_system(uri, OutputError)
     target = target.rstrip("/")
     with remote_errors(uri, OutputError, "write to"):
-        there = bool(system.exists(f"{target}/{_LAST}"))
-        if there and not force:
-            raise OutputError(f"{redacted(uri)} exists already", hint="Add --force to replace it, or choose -o")
-        if there:
+        if _is_there(system, target, uri, force=force):
             _clear(system, target, names)
         _upload(system, folder, [n for n in names if n != _LAST] + [_LAST], target, uri, context)
+
+
+def _is_there(system: Any, target: str, uri: str, *, force: bool) -> bool:
+    there = bool(system.exists(f"{target}/{_LAST}"))
+    if there and not force:
+        raise OutputError(f"{redacted(uri)} exists already", hint="Add --force to replace it, or choose -o")
+    return there
 
 
 def _clear(system: Any, target: str, names: list[str]) -> None:

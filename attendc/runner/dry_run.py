@@ -17,11 +17,12 @@ from attendc.manifest import versions
 from attendc.recipe import Recipe
 from attendc.runner.cache import stage_key
 from attendc.runner.cache_entry import DamagedError, read_record
-from attendc.runner.execute import stage_ids, stage_range
-from attendc.runner.keys import stage_ingredients
-from attendc.runner.source import open_source
+from attendc.runner.execute import stage_ids, stage_range, work_after
+from attendc.runner.keys import stage_ingredients, with_threads
+from attendc.runner.source import data_name, open_source
 from attendc.runner.tracking import VARIABLE
-from attendc.stages.work import Made, Work
+from attendc.stages.registry import STAGES
+from attendc.stages.work import Work
 
 __all__ = ["plan_run"]
 
@@ -75,13 +76,13 @@ def _known_stages(recipe: Recipe, context: Context) -> list[str]:
     """Return the state of the first stages, up to the first that is not in the cache."""
     cache = cache_folder() / "stages"
     try:
-        source = open_source(recipe, context)
+        source = open_source(recipe, context, remember=False)
     except AttendcError:  # told as missing
         return []
     work, states = Work(source.model, source.data), []
     hashes: dict[str, str] = {}
     for entry in recipe.stages:
-        key = stage_key(stage_ingredients(entry, recipe, source, work, hashes))
+        key = stage_key(stage_ingredients(entry, with_threads(recipe), source, work, hashes))
         try:
             found = read_record(cache / "entries" / key, key).entry
         except DamagedError:
@@ -89,14 +90,14 @@ def _known_stages(recipe: Recipe, context: Context) -> list[str]:
             states.append("goes on" if left.is_dir() and any(left.iterdir()) else "runs")
             break
         hashes |= found.files
-        files = {name: found.folder / name for name in found.files}
-        work = work.after(Made(found.meta["told"], found.meta["facts"]), files)
+        work = work_after(work, found)
         states.append("cached")
     return states
 
 
 def _elsewhere(recipe: Recipe) -> list[str]:
-    return [text for text in (recipe.model.checkpoint, recipe.data.source) if is_uri(text)]
+    """Return the URIs of what goes in; looking into it would fetch it."""
+    return [text for text in (recipe.model.checkpoint, data_name(recipe.data, recipe.model)) if is_uri(text)]
 
 
 def _missing(recipe: Recipe, context: Context) -> Iterator[str]:
@@ -104,6 +105,7 @@ def _missing(recipe: Recipe, context: Context) -> Iterator[str]:
         yield from _missing_package(uri)
     if not _elsewhere(recipe):
         yield from _missing_inputs(recipe, context)
+    yield from _missing_files(recipe)
     try:
         versions()
     except metadata.PackageNotFoundError as e:
@@ -123,7 +125,7 @@ def _missing_package(uri: str) -> Iterator[str]:
 
 def _missing_inputs(recipe: Recipe, context: Context) -> Iterator[str]:
     try:
-        source = open_source(recipe, context)
+        source = open_source(recipe, context, remember=False)
     except AttendcError as e:
         yield str(e)
         return
@@ -133,3 +135,11 @@ def _missing_inputs(recipe: Recipe, context: Context) -> Iterator[str]:
         yield "data: the checkpoint names none; give some with --set data.source=NAME_OR_PATH"
     elif not source.hashes["data"]:
         yield f"the data {source.data_name}: give other data with --set data.source=NAME_OR_PATH"
+
+
+def _missing_files(recipe: Recipe) -> Iterator[str]:
+    for name, entry in zip(stage_ids(recipe), recipe.stages, strict=True):
+        for field in STAGES[entry.step].reads:
+            path = getattr(entry.config, field)
+            if path and not Path(path).is_file():
+                yield f"the {field} of {name}: there is no file {path}"

@@ -6,18 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.recipe import Recipe, StageEntry
 from attendc.runner.cache import Entry, StageCache, stage_key
-from attendc.runner.keys import stage_ingredients
+from attendc.runner.keys import stage_ingredients, with_threads
 from attendc.runner.source import Source, open_source
 from attendc.stages.registry import STAGES
 from attendc.stages.work import Made, Work
 
-__all__ = ["Executed", "StageRun", "executing", "stage_ids", "stage_range"]
+__all__ = ["Executed", "StageRun", "executing", "stage_ids", "stage_range", "work_after"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,6 @@ class Executed:
     work: Work
     stages: tuple[StageRun, ...]
 
-    @property
-    def hashes(self) -> dict[str, str]:
-        """Return the sha256 of every file that was made, by name; the last stage that made one counts."""
-        return {name: digest for stage in self.stages for name, digest in stage.entry.files.items()}
-
 
 @contextmanager
 def executing(
@@ -61,6 +57,7 @@ def executing(
     *,
     start: str = "",
     until: str = "",
+    before_stages: Callable[[Source], None] = lambda _: None,
     after_stage: Callable[[StageRun], None] = lambda _: None,
 ) -> Iterator[Executed]:
     """Do the stages and yield what came out; `after_stage` may refuse a stage by raising.
@@ -71,6 +68,7 @@ def executing(
         cache: of stages.
         start: id or step from which on everything is done anew.
         until: id or step that is the last to be done.
+        before_stages: called when what goes in is known; may refuse the run by raising.
         after_stage: called after each stage, cached or not.
 
     Raises:
@@ -80,22 +78,30 @@ def executing(
     context.check_device()
     first, last = stage_range(recipe, start, until)
     source = open_source(recipe, context)
+    before_stages(source)
     work = Work(source.model, source.data)
     hashes: dict[str, str] = {}
     done: list[StageRun] = []
     with ExitStack() as held:
+        doer = _Doer(with_threads(recipe), context, cache, held)
         for index, (name, entry) in enumerate(zip(stage_ids(recipe), recipe.stages, strict=True)):
             if index > last:
                 break
-            ingredients = stage_ingredients(entry, recipe, source, work, hashes)
+            due = _Due(name, entry, work, stage_ingredients(entry, doer.recipe, source, work, hashes))
             # A stage that this run has done already is not done anew: its files are being read.
-            fresh = index >= first and stage_key(ingredients) not in [one.entry.key for one in done]
-            stage = _stage(name, entry, work, ingredients, recipe, context, cache, held, fresh=fresh)
+            fresh = index >= first and due.key not in [one.entry.key for one in done]
+            stage = doer.stage(due, fresh=fresh)
             done.append(stage)
             hashes |= stage.entry.files
-            work = _after(work, stage)
+            work = work_after(work, stage.entry)
             after_stage(stage)
         yield Executed(recipe, source, work, tuple(done))
+
+
+def work_after(work: Work, entry: Entry) -> Work:
+    """Return what the stage after one finds."""
+    made = Made(entry.meta["told"], entry.meta["facts"])
+    return work.after(made, {name: entry.folder / name for name in entry.files})
 
 
 def stage_ids(recipe: Recipe) -> list[str]:
@@ -125,75 +131,73 @@ def _index(recipe: Recipe, name: str, option: str) -> int:
     return found[0]
 
 
-def _stage(
-    name: str,
-    entry: StageEntry,
-    work: Work,
-    ingredients: dict[str, Any],
-    recipe: Recipe,
-    context: Context,
-    cache: StageCache,
-    held: ExitStack,
-    *,
-    fresh: bool,
-) -> StageRun:
-    """Return the stage from the cache, or do it; its files are held for reading from then on."""
-    key = stage_key(ingredients)
-    known = None if fresh else held.enter_context(cache.reading(key))
-    if known is None:
-        known, cached = _build(name, key, entry, work, recipe, context, cache, fresh=fresh)
-        known = held.enter_context(cache.reading(key)) or known
-    else:
-        cached = True
-    if cached:
-        context.say(f"{name}: done before, {known.meta['seconds']:.1f} s saved")
-        for text in known.meta["warnings"]:
-            context.warn(text)
-    return StageRun(name, entry.step, known, cached, ingredients)
+@dataclass(frozen=True)
+class _Due:
+    """A stage that is due: its id, what it finds, and what its key is made of."""
+
+    id: str
+    entry: StageEntry
+    work: Work
+    ingredients: dict[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        return stage_key(self.ingredients)
 
 
-def _build(
-    name: str,
-    key: str,
-    entry: StageEntry,
-    work: Work,
-    recipe: Recipe,
-    context: Context,
-    cache: StageCache,
-    *,
-    fresh: bool,
-) -> tuple[Entry, bool]:
-    """Do the stage, unless another process has made it while we waited; tell which."""
-    with cache.building(key) as building:
-        known = None if fresh else cache.find(key)
-        if known is not None:
-            return known, True
-        context.say(f"{name}: starts")
-        started, before = time.monotonic(), len(context.warnings)
-        _prepare_torch(recipe)
-        here = replace(context, resume_folder=building.work)
-        made = STAGES[entry.step].run(entry.config, work, building.folder, here)
-        seconds = time.monotonic() - started
-        context.say(f"{name}: done in {seconds:.1f} s")
-        meta = {
-            "step": entry.step,
-            "told": dict(made.told),
-            "facts": dict(made.facts),
-            "seconds": round(seconds, 3),
-            "warnings": context.warnings[before:],
-        }
-        return building.commit(meta), False
+@dataclass(frozen=True)
+class _Doer:
+    """What does the stages of one run; `held` keeps their files from being removed until the run is over."""
+
+    recipe: Recipe
+    context: Context
+    cache: StageCache
+    held: ExitStack
+
+    def stage(self, due: _Due, *, fresh: bool) -> StageRun:
+        """Return the stage from the cache unless `fresh`, or do it; its files are held for reading from then on."""
+        known, cached = None if fresh else self.held.enter_context(self.cache.reading(due.key)), True
+        if known is None:
+            known, cached = self._made(due, fresh=fresh)
+            known = self.held.enter_context(self.cache.reading(due.key)) or known
+        if cached:
+            self.context.say(f"{due.id}: done before, {known.meta['seconds']:.1f} s saved")
+            for text in known.meta["warnings"]:
+                self.context.warn(text)
+        return StageRun(due.id, due.entry.step, known, cached, due.ingredients)
+
+    def _made(self, due: _Due, *, fresh: bool) -> tuple[Entry, bool]:
+        """Do the stage, unless another process has made it while we waited; tell whether it has."""
+        with self.cache.building(due.key) as building:
+            known = None if fresh else self.cache.find(due.key)
+            if known is not None:
+                return known, True
+            self.context.say(f"{due.id}: starts")
+            started, before = time.monotonic(), len(self.context.warnings)
+            here = replace(self.context, resume_folder=building.work)
+            with _torch_prepared(self.recipe):
+                made = STAGES[due.entry.step].run(due.entry.config, due.work, building.folder, here)
+            seconds = time.monotonic() - started
+            self.context.say(f"{due.id}: done in {seconds:.1f} s")
+            meta = {
+                "step": due.entry.step,
+                "told": dict(made.told),
+                "facts": dict(made.facts),
+                "seconds": round(seconds, 3),
+                "warnings": self.context.warnings[before:],
+            }
+            return building.commit(meta), False
 
 
-def _prepare_torch(recipe: Recipe) -> None:
+@contextmanager
+def _torch_prepared(recipe: Recipe) -> Iterator[None]:
     """Give every stage the same start, so that none depends on whether those before it came from the cache."""
     import torch
 
+    threads = torch.get_num_threads()
     torch.manual_seed(recipe.seed)
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
-
-
-def _after(work: Work, stage: StageRun) -> Work:
-    made = Made(stage.entry.meta["told"], stage.entry.meta["facts"])
-    return work.after(made, {name: stage.entry.folder / name for name in stage.entry.files})
+    torch.set_num_threads(recipe.threads or threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from attendc.errors import AttendcError
 from attendc.files import replace_file
 
 __all__ = ["write_junit"]
+
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What is no character of XML 1.0: control characters, halves of surrogate pairs."""
 
 
 def write_junit(
@@ -23,20 +27,31 @@ def write_junit(
     """
     failed = sum(not gate["passed"] for gate in gates)
     counts = {"tests": len(gates) + bool(error), "failures": failed, "errors": int(bool(error)), "skipped": 0}
-    numbers: dict[str, Any] = {key: str(value) for key, value in counts.items()}
-    root = ET.Element("testsuites", name="attendc", **numbers)
-    suite = ET.SubElement(root, "testsuite", name=name, **numbers)
+    root = _element(None, "testsuites", name="attendc", **counts)
+    suite = _element(root, "testsuite", name=name, **counts)
     for gate in gates:
-        case = ET.SubElement(suite, "testcase", classname=f"{name}.{gate['stage']}", name=gate["name"], time="0")
+        case = _element(suite, "testcase", classname=f"{name}.{gate['stage']}", name=gate["name"], time=0)
         found = f"{gate['kind']}: found {gate['value']}, due {gate['limit']}"
         if not gate["passed"]:
-            ET.SubElement(case, "failure", type=gate["kind"], message=gate["message"] or found).text = found
+            _element(case, "failure", found, type=gate["kind"], message=gate["message"] or found)
         else:
-            ET.SubElement(case, "system-out").text = found
+            _element(case, "system-out", found)
     if error is not None:
-        case = ET.SubElement(suite, "testcase", classname=name, name="every stage is done", time="0")
+        case = _element(suite, "testcase", classname=name, name="every stage is done", time=0)
         text = f"{error} (exit code {error.exit_code})"
-        ET.SubElement(case, "error", type=type(error).__name__, message=error.message).text = text
+        _element(case, "error", text, type=type(error).__name__, message=error.message)
     ET.indent(root)
     with replace_file(path) as beside:
         ET.ElementTree(root).write(beside, encoding="utf-8", xml_declaration=True)
+
+
+def _element(parent: ET.Element | None, tag: str, text: str = "", /, **attributes: object) -> ET.Element:
+    told = {name: _legal(str(value)) for name, value in attributes.items()}
+    element = ET.Element(tag, told) if parent is None else ET.SubElement(parent, tag, told)
+    element.text = _legal(text) or None
+    return element
+
+
+def _legal(text: str) -> str:
+    """Return the text with `?` for what XML cannot hold, not even escaped: names may come from a stranger's file."""
+    return _ILLEGAL.sub("?", text)

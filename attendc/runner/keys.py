@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256 as new_sha256
@@ -18,10 +19,10 @@ from attendc.runner.source import Source
 from attendc.stages.registry import STAGES
 from attendc.stages.work import Work
 
-__all__ = ["recipe_hash", "stage_ingredients"]
+__all__ = ["recipe_hash", "stage_ingredients", "with_threads"]
 
-_PATHS_OF_RUN = ("checkpoint",)
-"""Where a file lies does not change what comes out; its hash does."""
+_ELSEWHERE = ("checkpoint", "sha256")
+"""Of the model: where a file lies does not change what comes out; its hash does, which is in the source's."""
 
 
 def stage_ingredients(
@@ -29,33 +30,45 @@ def stage_ingredients(
 ) -> dict[str, Any]:
     """Return everything that decides the result: config, what comes in, and the versions that matter.
 
-    `hashes` are those of `work.files`, by name.
+    `recipe` is one `with_threads`; `hashes` are those of `work.files`, by name.
     """
-    model = {k: v for k, v in dataclasses.asdict(source.model).items() if k not in ("checkpoint", "sha256")}
+    model = {k: v for k, v in dataclasses.asdict(source.model).items() if k not in _ELSEWHERE}
+    reads = {name: _file_hash(getattr(entry.config, name)) for name in STAGES[entry.step].reads}
     return {
         "step": entry.step,
-        "config": entry.config,
-        "reads": {name: _file_hash(getattr(entry.config, name)) for name in STAGES[entry.step].reads},
+        "config": dataclasses.replace(entry.config, **dict.fromkeys(reads, "")),
+        "reads": reads,
         "source": {"name": Path(source.model.checkpoint).stem, "data": source.data, **source.hashes},
         "model": model,
         "files": dict(hashes),
         "facts": dict(work.facts),
         "seed": recipe.seed,
         "device": recipe.device,
-        "threads": recipe.threads or _threads(),
+        "threads": recipe.threads,
         "versions": _versions(),
     }
 
 
-def recipe_hash(data: Mapping[str, Any], source: Source) -> str:
-    """Return what a run's folder is named by: 8 digits of the recipe and of what goes into it."""
-    return stage_key({"recipe": dict(data), "hashes": source.hashes})[:8]
+def recipe_hash(data: Mapping[str, Any], *sources: Source) -> str:
+    """Return what a run's folder is named by: 8 digits of the recipe and of what goes into it, and its variants."""
+    return stage_key({"recipe": dict(data), "hashes": [source.hashes for source in sources]})[:8]
+
+
+def with_threads(recipe: Recipe) -> Recipe:
+    """Return a recipe that says how many threads torch gets, since the order of sums depends on it.
+
+    Without a word in the recipe it is what the process has set, and before torch is imported what we give it then.
+    """
+    return dataclasses.replace(recipe, threads=recipe.threads or _threads())
 
 
 def _threads() -> int:
-    """Return how many threads torch takes when it is not told; the order of sums depends on it."""
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
     told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdigit() else len(os.sched_getaffinity(0))
+    return int(told) if told.isdigit() and int(told) > 0 else len(os.sched_getaffinity(0))
 
 
 @cache
@@ -74,4 +87,7 @@ def _code_hash() -> str:
 
 
 def _file_hash(path: str) -> str:
-    return sha256(Path(path)) if path and Path(path).is_file() else ""
+    """Return the sha256; of no file an empty text, and of one that is not there a word that no file hashes to."""
+    if not path:
+        return ""
+    return sha256(Path(path)) if Path(path).is_file() else "missing"

@@ -8,10 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attendc.context import Context
-from attendc.files import new_folder
-from attendc.locations import deliver, is_uri
+from attendc.errors import OutputError
+from attendc.files import check_replaceable, check_writable, new_folder
+from attendc.locations import check_deliverable, deliver, is_uri
+from attendc.manifest import MANIFEST
 
-__all__ = ["placed"]
+__all__ = ["check_place", "placed"]
+
+
+def check_place(place: Path | str, *, force: bool) -> None:
+    """Check, before any work, that a run can go there.
+
+    Raises:
+        OutputError: if something is there that may not be replaced, or nothing can be written.
+    """
+    if is_uri(str(place)):
+        check_deliverable(str(place), force=force)
+        return
+    check_replaceable(Path(place), force=force)
+    check_writable(Path(place) / MANIFEST)
 
 
 @contextmanager
@@ -25,6 +40,10 @@ def placed(place: Path | str, context: Context, *, force: bool) -> Iterator[Path
         with new_folder(Path(place), force=force) as beside:
             yield beside
         return
-    with tempfile.TemporaryDirectory(prefix="attendc-run-") as name:
-        yield Path(name)
-        deliver(Path(name), str(place), context, force=force)
+    try:
+        with tempfile.TemporaryDirectory(prefix="attendc-run-") as name:
+            yield Path(name)
+            deliver(Path(name), str(place), context, force=force)
+    except OSError as e:
+        text = f"cannot write in {tempfile.gettempdir()}: {e.strerror or e}"
+        raise OutputError(text, hint="Free some space, or set TMPDIR to another folder") from e

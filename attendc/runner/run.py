@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import Any
 
 from attendc.context import Context
 from attendc.errors import AttendcError
-from attendc.files import cache_folder, check_replaceable, check_writable
+from attendc.files import cache_folder
 from attendc.gates import check_verification
 from attendc.locations import is_uri
-from attendc.manifest import MANIFEST
 from attendc.reader.load import load_recipe
 from attendc.reader.write import recipe_to_data
 from attendc.recipe import Recipe
@@ -23,7 +22,7 @@ from attendc.runner.execute import Executed, StageRun, executing
 from attendc.runner.folder import write_run
 from attendc.runner.junit import write_junit
 from attendc.runner.keys import recipe_hash
-from attendc.runner.place import placed
+from attendc.runner.place import check_place, placed
 from attendc.runner.source import Source, open_source
 from attendc.runner.summary import run_manifest
 from attendc.runner.tracking import log_run
@@ -53,6 +52,11 @@ class RunOptions:
     until: str = ""
     junit: Path | None = None
     command: str = "run"
+
+    @property
+    def replaces(self) -> bool:
+        """Return whether a run that is there is replaced: where its name tells the recipe and the inputs, always."""
+        return self.force or self.output is None
 
 
 @dataclass(frozen=True)
@@ -101,13 +105,12 @@ def run_recipe(
 
 def _run_one(recipe: Recipe, context: Context, options: RunOptions) -> Run:
     context, log = _with_log(context)
-    if options.output is not None and not is_uri(str(options.output)):
-        check_replaceable(Path(options.output), force=options.force)
-        check_writable(Path(options.output) / MANIFEST)
-    with executed_recipe(recipe, context, options) as executed:
-        place = _place(recipe, executed.source, options)
+    if options.output is not None:
+        check_place(options.output, force=options.replaces)
+    with executed_recipe(recipe, context, options, lambda source: _check_default(recipe, source, options)) as executed:
+        place = _place(recipe, options, executed.source)
         manifest = run_manifest(executed, context, command=options.command)
-        with placed(place, context, force=options.force or options.output is None) as folder:
+        with placed(place, context, force=options.replaces) as folder:
             write_run(executed, manifest, folder, log)
             log_run(manifest, folder, context)
     return Run(place, manifest)
@@ -115,9 +118,10 @@ def _run_one(recipe: Recipe, context: Context, options: RunOptions) -> Run:
 
 def _run_variants(recipe: Recipe, context: Context, options: RunOptions) -> Run:
     """Run every variant into a folder of its own below one that tells how they compare."""
-    place = _place(recipe, open_source(recipe, context), options)
+    place = _place(recipe, options, *(open_source(variant, context) for variant in recipe.variants.values()))
+    check_place(place, force=options.replaces)
     runs: dict[str, Run] = {}
-    with placed(place, context, force=options.force or options.output is None) as folder:
+    with placed(place, context, force=options.replaces) as folder:
         for name, variant in recipe.variants.items():
             context.say(f"variant {name}")
             here = replace(context, warnings=[])
@@ -129,10 +133,17 @@ def _run_variants(recipe: Recipe, context: Context, options: RunOptions) -> Run:
     return Run(place, manifest, {name: replace(run, folder=f"{where}/{name}") for name, run in runs.items()})
 
 
-def _place(recipe: Recipe, source: Source, options: RunOptions) -> Path | str:
+def _check_default(recipe: Recipe, source: Source, options: RunOptions) -> None:
+    """Check the place that is only known when the hash of what goes in is."""
+    if options.output is None:
+        check_place(_place(recipe, options, source), force=options.replaces)
+
+
+def _place(recipe: Recipe, options: RunOptions, *sources: Source) -> Path | str:
+    """Return where the run goes; `sources` are what goes into it, or into its variants."""
     if options.output is not None:
         return options.output
-    place = f"{recipe.output.rstrip('/')}/{recipe.name}-{recipe_hash(recipe_to_data(recipe), source)}"
+    place = f"{recipe.output.rstrip('/')}/{recipe.name}-{recipe_hash(recipe_to_data(recipe), *sources)}"
     return place if is_uri(place) else Path(place)
 
 
@@ -143,8 +154,12 @@ def _junit(options: RunOptions, variant: str) -> Path | None:
 
 
 @contextmanager
-def executed_recipe(recipe: Recipe, context: Context, options: RunOptions) -> Iterator[Executed]:
+def executed_recipe(
+    recipe: Recipe, context: Context, options: RunOptions, before_stages: Callable[[Source], None] = lambda _: None
+) -> Iterator[Executed]:
     """Do the stages and yield what came out, without a folder; the files are there until this is left.
+
+    `before_stages` is called when what goes in is known, and may refuse the run by raising.
 
     Raises:
         AttendcError: of the kind that fits, also where a gate does not hold.
@@ -154,7 +169,13 @@ def executed_recipe(recipe: Recipe, context: Context, options: RunOptions) -> It
         try:
             cache = held.enter_context(_cache(options, context))
             doing = executing(
-                recipe, context, cache, start=options.start, until=options.until, after_stage=judge.after_stage
+                recipe,
+                context,
+                cache,
+                start=options.start,
+                until=options.until,
+                before_stages=before_stages,
+                after_stage=judge.after_stage,
             )
             executed = held.enter_context(doing)
         except AttendcError as e:
@@ -170,6 +191,7 @@ class _Judge:
     def __init__(self, recipe: Recipe, options: RunOptions, context: Context) -> None:
         self.recipe, self.options, self.context = recipe, options, context
         self.rows: list[dict[str, Any]] = []
+        self.refused = False
 
     def after_stage(self, stage: StageRun) -> None:
         """Look at the gates of one stage.
@@ -178,11 +200,13 @@ class _Judge:
             ParityError, AccuracyError: if one does not hold and the recipe does not overrule it.
         """
         told = stage.entry.meta["told"]
-        self.rows += told.get("gates", [])
+        rows = told.get("gates", [])
+        self.rows += rows
         verification = told.get("verification")
         if verification is None:
             return
         if stage.entry.meta["facts"]["gate"]:
+            self.refused = any(not row["passed"] for row in rows)
             check_verification(verification)
         for text in (*verification["failures"], *verification["accuracy_failures"]):
             self.context.warn(f"gate failed and was overridden: {text}")
@@ -191,8 +215,7 @@ class _Judge:
         """Write the gates, where they are wanted, and why the run ended if not by a gate."""
         if self.options.junit is None:
             return
-        by_gate = any(not row["passed"] for row in self.rows)
-        write_junit(self.options.junit, self.recipe.name, self.rows, error=None if by_gate else error)
+        write_junit(self.options.junit, self.recipe.name, self.rows, error=None if self.refused else error)
 
 
 @contextmanager

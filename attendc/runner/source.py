@@ -16,7 +16,7 @@ from attendc.files import sha256
 from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
 from attendc.recipe import DataSection, ModelSection, Recipe
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "data_name", "open_source"]
 
 _METADATA_KEY = "attendc.spec"
 _TRAINS_ON = "fashion-mnist-mini"
@@ -30,7 +30,7 @@ class Source:
         model: of the recipe, its checkpoint a path on this machine.
         data: what `load_dataset` takes, where the recipe names it.
         told: for the manifest: path or URI of the checkpoint, its sha256 and bytes.
-        data_name: the data that will be used, as far as it can be told without opening the checkpoint.
+        data_name: the data that will be used, as `data_name` tells it.
         hashes: of all that goes in, for the keys of the stages.
     """
 
@@ -38,27 +38,34 @@ class Source:
     data: str
     told: dict[str, Any]
     data_name: str
-    hashes: dict[str, str]
+    hashes: dict[str, Any]
 
 
-def open_source(recipe: Recipe, context: Context) -> Source:
+def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> Source:
     """Fetch what lies elsewhere, compare checksums, and hash everything.
 
-    What is not there is not an error yet: the first stage that needs it says so in its own words.
+    What is not there is not an error yet: the first stage that needs it says so in its own words. Digests of large data
+    are kept in the cache, if they shall be remembered.
 
     Raises:
         CheckpointError: if the checkpoint cannot be fetched, or is not the one that was asked for.
         DataError: the same of the data.
     """
     model, told = _fetched_model(recipe.model, context)
-    _check_data(recipe.data, context)
-    name = recipe.data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
+    _check_data(recipe.data, context, remember=remember)
+    name = data_name(recipe.data, model)
     hashes = {
         "checkpoint": told.get("sha256", ""),
-        "data": _hash_of_data(name, context),
+        "data": _hash_of_data(name, context, remember=remember),
+        "spec_data": {one: _hash_of_data(one, context, remember=remember) for one in _spec_data(recipe)},
         "factory": _factory_hash(model.factory),
     }
     return Source(model, recipe.data.source, told, name, hashes)
+
+
+def data_name(data: DataSection, model: ModelSection) -> str:
+    """Return the data that will be used, as far as it can be told without opening the checkpoint."""
+    return data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
 
 
 def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection, dict[str, Any]]:
@@ -66,15 +73,15 @@ def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection,
         return model, {}
     path = fetch(model.checkpoint, sha256=model.sha256, error=CheckpointError, context=context)
     told: dict[str, Any] = {"path": redacted(model.checkpoint)}
+    if path.is_file() or path.is_dir():
+        told["sha256"] = content_hash(path, error=CheckpointError)
     if path.is_file():
-        told |= {"sha256": sha256(path), "bytes": path.stat().st_size}
-    elif path.is_dir():
-        told["sha256"] = content_hash(path, memo=None)
+        told["bytes"] = path.stat().st_size
     told["trusted"] = model.trust
     return replace(model, checkpoint=str(path)), told
 
 
-def _check_data(data: DataSection, context: Context) -> None:
+def _check_data(data: DataSection, context: Context, *, remember: bool) -> None:
     """Look at what the recipe names, before any work; its name stays what it is, since it goes into every artefact."""
     if is_uri(data.source):
         if redacted(data.source) != data.source:
@@ -84,7 +91,7 @@ def _check_data(data: DataSection, context: Context) -> None:
             )
         fetch(data.source, sha256=data.sha256, error=DataError, context=context)
     elif data.sha256:
-        found = data_hash(data.source)
+        found = data_hash(data.source, remember=remember)
         if found != data.sha256:
             raise DataError(
                 f"the data {data.source} has the sha256 {found or 'of nothing'}, {data.sha256} is due",
@@ -92,10 +99,16 @@ def _check_data(data: DataSection, context: Context) -> None:
             )
 
 
-def _hash_of_data(name: str, context: Context) -> str:
+def _hash_of_data(name: str, context: Context, *, remember: bool) -> str:
     if is_uri(name):
         return content_hash(fetch(name, error=DataError, context=context))
-    return data_hash(name) if name else ""
+    return data_hash(name, remember=remember) if name else ""
+
+
+def _spec_data(recipe: Recipe) -> list[str]:
+    """Return the data that a checkpoint will name once a stage has written it: the stages after that one use it."""
+    names = (getattr(entry.config, "spec_data", "") for entry in recipe.stages)
+    return sorted({name for name in names if name})
 
 
 def _data_of(path: Path) -> str:
