@@ -107,7 +107,7 @@ def run(config: AnalyzeConfig, work: Work, folder: Path, context: Context) -> Ma
         context.warn(note)
     result = analyze(opened, config, context)
     name = f"{PICTURE}.{config.picture}"
-    draw_sensitivity(folder / name, _picture(work.source.stem, config, result))
+    draw_sensitivity(folder / name, _picture(request.path.stem, config, result))
     return Made({"analysis": result, "inputs": {"data": opened.spec.data}})
 
 

@@ -106,9 +106,9 @@ def quantize(
 
 def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: `model.int8.pt2` and `model.float32.pt2`."""
-    unpruned = open_checkpoint(work.source_request())
-    request = work.checkpoint_request()
-    opened = unpruned if request.path == work.source else open_checkpoint(request)
+    request, source = work.checkpoint_request(), work.source_request()
+    unpruned = open_checkpoint(source)
+    opened = unpruned if request == source else open_checkpoint(request)
     for note in unpruned.weights.notes if opened is unpruned else ():
         context.warn(note)
     # An artefact names the checkpoint that came in, not what lay between.

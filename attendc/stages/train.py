@@ -22,7 +22,7 @@ from attendc.recipe import ModelSection
 from attendc.stages.loop import loop_options
 from attendc.stages.model_facts import model_facts
 from attendc.stages.train_config import TrainConfig
-from attendc.stages.work import CHECKPOINT, Made, Work
+from attendc.stages.work import CHECKPOINT, SOURCE, Made, Work
 from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, train
 from attendc.types import Architecture, Fit, Preprocess, Spec
 
@@ -101,7 +101,7 @@ def run(config: TrainConfig, work: Work, folder: Path, context: Context) -> Made
         "curves": [{"title": "training", "rows": curve}] if curve else [],
         "training": summary,
     }
-    return Made(told, {CHECKPOINT: TRAINED})
+    return Made(told, {CHECKPOINT: TRAINED, SOURCE: TRAINED})
 
 
 def _write(

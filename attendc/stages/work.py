@@ -12,10 +12,15 @@ from attendc.recipe import ModelSection
 if TYPE_CHECKING:
     from attendc.opening import CheckpointRequest
 
-__all__ = ["CHECKPOINT", "Made", "Work", "merge_told"]
+__all__ = ["CHECKPOINT", "SOURCE", "Made", "Work", "merge_told"]
 
-CHECKPOINT = "checkpoint"
-"""The fact that names the file which is the checkpoint now; without it the checkpoint is what came in."""
+CHECKPOINT, SOURCE = "checkpoint", "source"
+"""Facts that name the file which is the checkpoint now, and the one that training made; without them it is what came
+in."""
+
+
+_TOLD_WHOLE = ("history",)
+"""Sections that a stage tells from the beginning, since the checkpoint remembers what came before."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,21 @@ class Work:
         return Path(self.model.checkpoint)
 
     def source_request(self) -> CheckpointRequest:
-        """Return how the checkpoint that came in is opened."""
+        """Return how the checkpoint is opened that everything is measured by: what came in, or what was trained."""
+        return self._request(self.facts.get(SOURCE))
+
+    def checkpoint_request(self) -> CheckpointRequest:
+        """Return how the checkpoint is opened that the stages before left."""
+        return self._request(self.facts.get(CHECKPOINT))
+
+    def _request(self, name: str | None) -> CheckpointRequest:
+        """Return how a file of ours is opened, whose Spec tells all but the user's own code; or what came in."""
         from attendc.opening import CheckpointRequest
 
         one = self.model
+        if name is not None:
+            args = dict(one.args) if one.factory else {}
+            return CheckpointRequest(self.files[name], one.factory, args, data=self.data)
         return CheckpointRequest(
             self.source,
             one.name or one.factory,
@@ -58,14 +74,6 @@ class Work:
             one.fit,
             self.data,
         )
-
-    def checkpoint_request(self) -> CheckpointRequest:
-        """Return how the checkpoint is opened that the stages before left; a Spec of ours tells most of it."""
-        asked = self.source_request()
-        name = self.facts.get(CHECKPOINT)
-        if name is None:
-            return asked
-        return replace(asked, path=self.files[name], weights_key="", trust=False)
 
     def after(self, made: Made, files: Mapping[str, Path]) -> Work:
         """Return what the next stage finds."""
@@ -95,7 +103,7 @@ def merge_told(before: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, 
     merged = dict(before)
     for name, value in told.items():
         known = merged.get(name)
-        if isinstance(known, list) and isinstance(value, list):
+        if isinstance(known, list) and isinstance(value, list) and name not in _TOLD_WHOLE:
             merged[name] = [*known, *value]
         elif isinstance(known, dict) and isinstance(value, dict):
             merged[name] = {**known, **value}
