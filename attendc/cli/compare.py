@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attendc.cli.comparison_table import print_comparison
-from attendc.cli.options import session_of_recipe
+from attendc.cli.options import finite, session_of_recipe
 from attendc.errors import AccuracyError
 
 __all__ = ["compare_command"]
@@ -23,6 +23,7 @@ _PATH = click.Path(path_type=Path)
     default=1.0,
     show_default=True,
     type=float,
+    callback=finite,
     metavar="POINTS",
     help="Accuracy that a run may have less than the first, in points.",
 )
@@ -55,4 +56,6 @@ def compare_command(runs: tuple[Path, ...], max_drop: float, output: Path | None
             if output is not None:
                 console.result(f"side by side: {output}")
     if comparison.worse:
-        raise AccuracyError("; ".join(comparison.worse), hint="Allow more with --max-drop POINTS")
+        dropped = comparison.worst_drop is not None and comparison.worst_drop > max_drop
+        hint = "Allow more with --max-drop POINTS" if dropped else ""
+        raise AccuracyError("; ".join(comparison.worse), hint=hint)

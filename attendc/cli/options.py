@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "checkpoint_options",
     "checkpoint_request",
     "common_options",
+    "finite",
     "gate_options",
     "gates_of",
     "key_values",
@@ -53,6 +55,13 @@ def options(*given: Callable[[F], F]) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def finite(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """Refuse nan, which is in every range of click's and fails no gate, and the infinities."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 common_options = options(
@@ -122,10 +131,17 @@ gate_options = options(
         default=0.99,
         show_default=True,
         type=click.FloatRange(0, 1),
+        callback=finite,
         help="Least top-1 agreement of files with their graph.",
     ),
     click.option(
-        "--max-drop", default=1.0, show_default=True, type=float, metavar="POINTS", help="Accuracy int8 may lose."
+        "--max-drop",
+        default=1.0,
+        show_default=True,
+        type=float,
+        callback=finite,
+        metavar="POINTS",
+        help="Accuracy int8 may lose.",
     ),
 )
 

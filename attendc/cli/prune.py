@@ -14,6 +14,7 @@ from attendc.cli.options import (
     checkpoint_options,
     checkpoint_request,
     common_options,
+    finite,
     options,
     printed,
     recipe_options,
@@ -63,6 +64,7 @@ _mask_options = options(
     click.option(
         "--unstructured",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        callback=finite,
         metavar="PART",
         help="Zero the smallest weights instead; files and times stay as they are.",
     ),

@@ -75,7 +75,7 @@ def _dry_run(console: Console, recipe: Recipe, context: Context, start: str, unt
         return
     head = ("variant", "id", "state", "why") if recipe.variants else ("id", "state", "why")
     rows = [tuple(row[name] for name in head) for row in plan["stages"]]
-    console.table(f"{recipe.name}: nothing was done", head, rows)
+    console.text_table(f"{recipe.name}: nothing was done", head, rows)
     for text in plan["missing"]:
         console.result(f"missing: {text}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from attendc.cli.options import common_options, key_values, printed, recipe_options, session, size
+from attendc.cli.options import common_options, finite, key_values, printed, recipe_options, session, size
 
 __all__ = ["train_command"]
 
@@ -23,7 +23,7 @@ __all__ = ["train_command"]
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
 @click.option("--lr", default=4e-3, show_default=True, type=float, help="Peak learning rate of AdamW.")
 @click.option("--weight-decay", default=0.05, show_default=True, type=float)
-@click.option("--label-smoothing", default=0.1, show_default=True, type=click.FloatRange(0, 1))
+@click.option("--label-smoothing", default=0.1, show_default=True, type=click.FloatRange(0, 1), callback=finite)
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Mirror half of the images.")
 @click.option("--shift", default=2, show_default=True, type=click.IntRange(0), help="Move by up to so many pixels.")
 @click.option(
@@ -31,6 +31,7 @@ __all__ = ["train_command"]
     default=0.05,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    callback=finite,
     help="Part of the training images that chooses the best epoch.",
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))

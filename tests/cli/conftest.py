@@ -6,8 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import Ran
 
 from attendc.cli.main import main
+
+RECIPE = """\
+version: 1
+vars: {{ranges: mse}}
+model: {{checkpoint: {checkpoint}, factory: "nets:small"}}
+stages:
+  - quantize: {{calib: 8, ranges: "${{ranges}}"}}
+  - convert: {{to: [onnx], dtypes: [int8]}}
+  - verify: {{images: 40, max_drop: 100.0}}
+"""
 
 
 @pytest.fixture
@@ -26,3 +37,21 @@ def quantize(output: Path, small_checkpoint: Path, temporary: Path) -> Callable[
         return main(["quantize", str(checkpoint), *small_, *([model] if model else []), *given])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def small_recipe(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the recipe `small.yaml`: quantize, convert and verify a small net."""
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(RECIPE.format(checkpoint=small_checkpoint))
+    return path
+
+
+@pytest.fixture(scope="session")
+def ran(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return the small recipe after `attendc run`. Copy its folder before changing it."""
+    folder = tmp_path_factory.mktemp("ran")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTENDC_CACHE", str(folder / "cache"))
+        assert main(["run", str(small_recipe), f"-o{folder / 'run'}", "-q"]) == 0
+    return Ran(small_recipe, folder / "run", folder / "cache")

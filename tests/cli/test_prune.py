@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import INTERRUPTED, nothing_left, told
+from commands import INTERRUPTED, cells, names, nothing_left, told
 from nets import NANO, small
 
 from attendc.cli.main import main
@@ -57,15 +57,6 @@ def prune(output: Path, small_checkpoint: Path, small_npz: Path, temporary: Path
         return main(["prune", str(checkpoint), *always, *([model] if model else []), *given])
 
     return run
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir())
-
-
-def cells(text: str) -> list[list[str]]:
-    """Return the cells of the rows of a table, without those of its head."""
-    return [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
 
 
 def manifest_of(output: Path) -> dict[str, Any]:
@@ -230,6 +221,7 @@ def test_masks_leave_the_costs_and_say_that_nothing_runs_faster(
         (["--macs=8k"], "error: macs=8k is not below the 7,528 of this network. For example macs=0.5"),
         (["--macs=0"], "error: macs=0 is not below"),
         (["--macs=3k"], "error: the budget macs=3k cannot be met: nothing more can go: 3,610 macs are left"),
+        (["--unstructured=nan"], "Invalid value for '--unstructured': nan is not a finite number"),
         (["--macs=0.7", "--seed=-1"], "-1 is not in the range 0<=x<=4294967295"),
         (["--macs=0.7", "--seed=18446744073709551616"], "is not in the range 0<=x<=4294967295"),
         (["--macs=0.5", "--params=0.5"], "error: --macs and --params are two budgets. Give one of them"),

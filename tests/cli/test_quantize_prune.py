@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import nothing_left, told
+from commands import cells, nothing_left, told
 
 from attendc.cli.main import main
 from attendc.manifest import read_manifest
@@ -45,7 +45,7 @@ def test_stdout_has_a_table_of_the_steps_before_that_of_the_files(
     assert quantize(data, *PRUNED, *TRAINED) == 0
     out, err = capfd.readouterr()
     steps, files = out.split(f"{output}: verified on 20 images")
-    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in steps.splitlines() if line.startswith("│")]
+    rows = cells(steps)
     assert [row[:2] for row in rows] == [
         ["as it was", "7,528"],
         ["pruned", "4,916"],
