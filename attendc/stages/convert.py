@@ -147,14 +147,15 @@ def _graphs(source: Quantized | Opened | Graphs) -> Graphs:
 
 
 def _graphs_of_source(work: Work, context: Context) -> Graphs:
-    path = work.source
+    request = work.checkpoint_request()
+    path = request.path
     if path.is_dir():
         return graphs_of_folder(path, data=work.data)
     if path.suffix == ".pt2":
         saved = load_program(path)
         is_int8 = saved.stamp["dtype"] == "int8"
         return _of_programs(None if is_int8 else saved, saved if is_int8 else None, data=work.data)
-    opened = open_checkpoint(work.checkpoint_request())
+    opened = open_checkpoint(request)
     for note in opened.weights.notes:
         context.warn(note)
     return _graphs(opened)

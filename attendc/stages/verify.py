@@ -139,7 +139,7 @@ def _converted(work: Work) -> Converted:
         graphs = graphs_of(work.files)
         made = tuple(Candidate(f, d, work.files[name]) for f, d, name in work.facts["artefacts"])
         return Converted(graphs, made)
-    if work.source.is_file():
+    if not work.model.checkpoint or work.source.is_file():
         raise UsageError("there is nothing to verify", hint="Add the stage convert before verify")
     return _converted_folder(work.source, work.data)
 

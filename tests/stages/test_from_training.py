@@ -47,7 +47,8 @@ def test_what_was_trained_and_what_was_pruned_are_among_the_outputs(run: Run) ->
     assert pruned.spec is not None
     count = [sum(t.numel() for t in w.tensors.values()) for w in (trained, pruned)]
     assert count[1] < count[0]
-    assert {"model.trained.safetensors", "model.pruned.safetensors", "model.int8.tflite"} <= set(run.manifest["outputs"])
+    names = {"model.trained.safetensors", "model.trained.last.safetensors", "model.pruned.safetensors"}
+    assert names == {name for name in run.manifest["outputs"] if name.endswith(".safetensors")}
 
 
 @pytest.mark.slow
@@ -57,6 +58,17 @@ def test_the_artefacts_name_the_trained_checkpoint(run: Run) -> None:
     folder = Path(run.folder)
     stamp = load_program(folder / "model.int8.pt2").stamp
     assert stamp["checkpoint_sha256"] == run.manifest["outputs"]["model.trained.safetensors"]["sha256"]
+
+
+@pytest.mark.slow
+def test_what_was_trained_may_be_converted_as_it_is(small_npz: Path, tmp_path: Path) -> None:
+    head, _, rest = RECIPE.format(args={k: v for k, v in TINY.items() if k != "classes"}, data=small_npz).partition(
+        "  - prune"
+    )
+    recipe = recipe_from_text(head + "  - convert: {to: [onnx]}\n" + rest[rest.index("  - verify") :])
+    run = run_recipe(recipe, Context(), RunOptions(output=tmp_path / "r", cached=False))
+    assert run.manifest["verification"]["passed"]
+    assert "model.float32.onnx" in run.manifest["outputs"]
 
 
 @pytest.mark.slow
