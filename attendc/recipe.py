@@ -69,8 +69,8 @@ class TargetSection:
 
     __pydantic_config__: ClassVar[Any] = CHECKED
 
-    core: Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"] = "cortex-a76"
-    """The ARM core. It stands in the manifest and the model card; nothing is measured on it yet."""
+    core: Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"] | None = None
+    """The ARM core. It stands in the manifest and the model card; nothing is measured on it yet. Default: none."""
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,14 @@ def _what(manifest: Mapping[str, Any], files: Sequence[Artefact]) -> str:
         f"Architecture: {_safe(_architecture(model))}.",
         f"Size: {size or _UNKNOWN}.",
         f"Made with attendc {_safe(manifest.get('attendc') or _UNKNOWN)}, `attendc {_code(manifest.get('command'))}`.",
-        f"Made for: {_safe((manifest.get('target') or {}).get('core') or _UNKNOWN)}; nothing was timed on it.",
+        _made_for(manifest),
     ]
     return "\n".join(sentences)
+
+
+def _made_for(manifest: Mapping[str, Any]) -> str:
+    core = (manifest.get("target") or {}).get("core")
+    return f"Made for: {_safe(core)}; nothing was timed on it." if core else "Made for no core in particular."
 
 
 def _architecture(model: Mapping[str, Any]) -> str:

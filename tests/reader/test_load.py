@@ -262,7 +262,7 @@ FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
             4,
             "target.core",
             '"cortex-a67"',
-            "must be one of cortex-a35, cortex-a53, cortex-a55, cortex-a72, cortex-a76, neoverse-n1",
+            "must be one of cortex-a35, cortex-a53, cortex-a55, cortex-a72, cortex-a76, neoverse-n1 or null",
             "cortex-a76",
         ),
         (GOOD + "variants: [a]", 4, "variants", '["a"]', "must be a mapping: the name of each variant -> its vars", ""),

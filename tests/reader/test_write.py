@@ -91,7 +91,7 @@ def test_with_defaults_every_field_is_written() -> None:
         "inner": {"width": 3},
         "gate": True,
     }
-    assert written["target"] == {"core": "cortex-a76"}
+    assert written["target"] == {"core": None}
     assert written["threads"] is None
 
 
