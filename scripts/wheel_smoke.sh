@@ -52,11 +52,10 @@ attendc --version
 attendc --help >help.txt
 grep -q "^Usage: attendc" help.txt || { cat help.txt; exit 1; }
 
-example=$root/examples/attendnext_nano.safetensors
-if [ -e "$example" ]; then
-  attendc quantize "$example" --int8 -o out
-  ls -l out
-else
-  echo "NOT TRIED: attendc quantize, as there is no ${example#"$root"/} yet"
-fi
+attendc recipe validate int8-ptq int8-qat float-all-targets prune-qat-arm compare-ptq-qat smoke
+attendc run smoke --set "model.checkpoint=$root/examples/attendnext_nano.safetensors" -o out --no-cache
+for file in model.int8.tflite report.html MODEL_CARD.md; do
+  test -s "out/$file" || { echo "out/$file is missing or empty"; exit 1; }
+done
+ls -l out
 echo "wheel smoke: ok"
