@@ -53,10 +53,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no {MANIFEST}", hint="Give a folder that attendc quantize made")
+        raise CheckpointError(f"{folder} has no {MANIFEST}", hint="Give a folder that attendc made")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["outputs"].items()
+        for entry in (*content["outputs"].values(), content.get("verification") or {}, content.get("inputs") or {}):
+            entry.keys()
     except (ValueError, KeyError, AttributeError, TypeError) as e:
         raise CheckpointError(f"{path} is damaged: {e}", hint="Quantize again") from e
     return content

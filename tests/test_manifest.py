@@ -32,11 +32,11 @@ def test_versions_are_those_installed() -> None:
 
 
 def test_a_folder_without_one_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=rf"has no {MANIFEST}. Give a folder that attendc quantize made"):
+    with pytest.raises(CheckpointError, match=rf"has no {MANIFEST}. Give a folder that attendc made"):
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"outputs": 3}', "\udcff"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"outputs": 3}', '{"outputs": {"a": 3}}', "\udcff"])
 def test_a_damaged_one_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(CheckpointError, match=r"manifest.json is damaged: .*Quantize again"):

@@ -81,7 +81,7 @@ def compare_runs(runs: Sequence[tuple[str, Mapping[str, Any]]], *, max_drop: flo
     tables = [_measured(manifest) for _, manifest in runs]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = tuple(_row(name, tables) for name in names)
-    drops = [-e.more_points for row in rows for e in row.entries[1:] if e.more_points is not None]
+    drops = [0.0 - e.more_points for row in rows for e in row.entries[1:] if e.more_points is not None]
     return Comparison(
         runs=tuple(name for name, _ in runs),
         rows=rows,
@@ -138,7 +138,7 @@ def _worse(runs: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row], m
             elif other.more_points is not None and -other.more_points > max_drop:
                 found.append(
                     f"{row.name} of {run} reaches {percent(other.accuracy)}, that of {base} {percent(first.accuracy)}: "
-                    f"{-other.more_points:.2f} points lost, {max_drop:g} allowed"
+                    f"{0.0 - other.more_points:.2f} points lost, {max_drop:g} allowed"
                 )
     return found
 

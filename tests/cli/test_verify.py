@@ -103,7 +103,7 @@ def test_a_failed_gate_prints_the_report_and_exits_with_7(
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("none", "no folder "), ("empty", "has no manifest.json. Give a folder that attendc quantize made")],
+    [("none", "no folder "), ("empty", "has no manifest.json. Give a folder that attendc made")],
 )
 def test_a_folder_that_is_none_of_ours_exits_with_3(
     verify: Verify, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, text: str
