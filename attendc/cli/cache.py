@@ -61,7 +61,7 @@ def list_command(as_json: bool) -> None:
             return
         now = time.time()
         rows = [(e.step or "?", e.key[:12], e.state, f"{e.size:,}", _ago(now - e.last_used)) for e in entries]
-        title = f"{cache.root}: {len(entries)} stages, {sum(e.size for e in entries):,} bytes"
+        title = f"{cache.root}: stages: {len(entries)}, bytes: {sum(e.size for e in entries):,}"
         console.table(title, ("stage", "key", "state", "bytes", "last used"), rows)
 
 
@@ -91,8 +91,8 @@ def prune_command(older_than: float | None, keep: float | None, everything: bool
         if console.as_json:
             console.json({"folder": str(cache.root), **asdict(pruned)})
             return
-        stay = f"; {pruned.busy} in use by another run stay" if pruned.busy else ""
-        console.result(f"{cache.root}: removed {pruned.entries} stages, {pruned.size:,} bytes{stay}")
+        busy = f", kept since another run uses them: {pruned.busy}" if pruned.busy else ""
+        console.result(f"{cache.root}: stages removed: {pruned.entries}, bytes: {pruned.size:,}{busy}")
 
 
 def _cache(context: Context) -> StageCache:

@@ -42,7 +42,8 @@ def validate_command(recipes: tuple[str, ...], sets: tuple[str, ...], as_json: b
             console.json({"valid": [recipe.name for recipe in read]})
             return
         for one in read:
-            console.result(f"{one.name}: valid, {len(one.stages)} stages: {', '.join(s.step for s in one.stages)}")
+            variants = f"; variants: {', '.join(one.variants)}" if one.variants else ""
+            console.result(f"{one.name}: valid; stages: {', '.join(s.step for s in one.stages)}{variants}")
 
 
 @recipe_group.command("show")
