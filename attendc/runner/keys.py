@@ -38,7 +38,9 @@ def stage_ingredients(
         "step": entry.step,
         "config": dataclasses.replace(entry.config, **dict.fromkeys(reads, "")),
         "reads": reads,
-        "source": {"name": Path(source.model.checkpoint).stem, "data": source.data, **source.hashes},
+        "source": source.hashes,
+        # Names that stand in what is made: of the checkpoint on pictures, of the data in every artefact.
+        "names": {"checkpoint": Path(source.model.checkpoint).stem, "data": source.data},
         "model": model,
         "files": dict(hashes),
         "facts": dict(work.facts),
