@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 from pathlib import Path
@@ -36,5 +37,5 @@ def test_the_blocks_of_the_python_page_run_one_after_the_other(
 @pytest.mark.parametrize("name", sorted(set(attendc.__all__) - {"__version__"}))
 def test_every_public_name_can_be_had_and_is_explained(name: str) -> None:
     found = getattr(attendc, name)
-    explained = found.__doc__ if callable(found) else True
-    assert explained
+    if inspect.isfunction(found) or inspect.isclass(found):  # the others are data and names of types
+        assert found.__doc__

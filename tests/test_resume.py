@@ -227,6 +227,7 @@ def pruned(mini: Dataset, context: Context) -> Pruned:
     return prune_network(tiny().eval(), PruneTask(probe(PREPROCESS), PREPROCESS, data, data.test), ROUNDS, context)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kill", "begun"),
     [

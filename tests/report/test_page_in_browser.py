@@ -14,6 +14,8 @@ from attendc.report.compare import compare_runs
 from attendc.report.compare_page import render_comparison
 from attendc.report.page import render_report
 
+pytestmark = pytest.mark.slow  # a browser is started, and a page opened for each
+
 Open = Callable[..., Page]
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 BYTES = "#files ~ .scroll td:nth-child(3)"
