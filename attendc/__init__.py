@@ -32,7 +32,6 @@ _PUBLIC = {
     "DataSection": "attendc.recipe",
     "Gates": "attendc.parity",
     "MaskConfig": "attendc.stages.mask_config",
-    "MaskKind": "attendc.compress.masks",
     "MaskRequest": "attendc.jobs.mask",
     "ModelSection": "attendc.recipe",
     "PruneConfig": "attendc.stages.prune_config",
@@ -81,6 +80,7 @@ _PUBLIC = {
     "quantize_checkpoint": "attendc.jobs.quantize",
     "quantize_recipe": "attendc.jobs.quantize",
     "read_manifest": "attendc.manifest",
+    "recipe_from_text": "attendc.reader.load",
     "recipe_schema": "attendc.reader.schema",
     "recipe_template": "attendc.reader.template",
     "recipe_to_data": "attendc.reader.write",
@@ -99,7 +99,6 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what runs
-    from attendc.compress.masks import MaskKind as MaskKind
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context
@@ -145,7 +144,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.opening import CheckpointRequest as CheckpointRequest, load_checkpoint as load_checkpoint
     from attendc.parity import Gates as Gates, check_gates as check_gates
     from attendc.reader.faults import RecipeError as RecipeError
-    from attendc.reader.load import load_recipe as load_recipe
+    from attendc.reader.load import load_recipe as load_recipe, recipe_from_text as recipe_from_text
     from attendc.reader.schema import recipe_schema as recipe_schema
     from attendc.reader.sources import shipped_recipes as shipped_recipes
     from attendc.reader.template import recipe_template as recipe_template

@@ -244,12 +244,18 @@ def session_of_recipe(given: dict[str, Any]) -> Iterator[tuple[Console, Context]
 
 
 def printed(console: Console, recipe: Recipe, *, wanted: bool) -> bool:
-    """Print the recipe that a command is, if that is what was asked for, and return whether it was."""
-    if wanted:
-        from attendc import recipe_to_data, recipe_to_yaml
+    """Print the recipe that a command is, if that is what was asked for, and return whether it was.
 
+    Raises:
+        RecipeError: if options have values that no recipe may have.
+    """
+    if wanted:
+        from attendc import recipe_from_text, recipe_to_data, recipe_to_yaml
+
+        text = recipe_to_yaml(recipe)
+        recipe_from_text(text, file="the recipe of this command")
         if console.as_json:
             console.json(recipe_to_data(recipe))
         else:
-            console.result(recipe_to_yaml(recipe).rstrip("\n"))
+            console.result(text.rstrip("\n"))
     return wanted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -24,7 +24,7 @@ from attendc.cli.step_table import print_plan, print_refused, print_steps
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
-    from attendc import MaskKind, PruneOptions, TrainOptions
+    from attendc import PruneOptions, TrainOptions
 
 __all__ = ["prune_command"]
 
@@ -174,7 +174,7 @@ def _parts(texts: tuple[str, ...]) -> dict[str, float]:
     return parts
 
 
-def _masks(given: dict[str, Any]) -> tuple[MaskKind, float] | None:
+def _masks(given: dict[str, Any]) -> tuple[Literal["2:4", "unstructured"], float] | None:
     """Return (kind, part) of the masks that are asked for."""
     part, two_four = given.pop("unstructured"), given.pop("two_four")
     if part is not None and two_four:

@@ -44,4 +44,4 @@ def model_section(request: CheckpointRequest) -> ModelSection:
 
 def folder_name(text: str) -> str:
     """Return a name that a recipe may have: other characters become `_`."""
-    return re.sub(r"[^\w.+ -]", "_", text)[:100].strip(" .") or "run"
+    return re.sub(r"[^\w.+ -]", "_", text)[:100].strip(" .-") or "run"
