@@ -15,6 +15,7 @@ import pytest
 from attendc.context import Context
 from attendc.errors import ConversionError
 from attendc.manifest import file_entry
+from attendc.reader.load import CONFIGS
 from attendc.recipe import CHECKED, Recipe, StageEntry
 from attendc.stages.registry import STAGES, StageType
 from attendc.stages.work import Made, Work
@@ -60,6 +61,8 @@ def register(patch: pytest.MonkeyPatch) -> None:
     DONE.clear()
     patch.setitem(STAGES, "word", StageType(Word, __name__, reads=("add",)))
     patch.setitem(STAGES, "judge", StageType(Judge, __name__))
+    patch.setitem(CONFIGS, "word", Word)
+    patch.setitem(CONFIGS, "judge", Judge)
 
 
 def word(text: str = "a", **config: str) -> StageEntry:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
-from attendc.errors import AttendcError
+from attendc.errors import AttendcError, UsageError
 from attendc.files import cache_folder
 from attendc.gates import check_verification
 from attendc.locations import is_uri
@@ -118,6 +118,9 @@ def _run_one(recipe: Recipe, context: Context, options: RunOptions) -> Run:
 
 def _run_variants(recipe: Recipe, context: Context, options: RunOptions) -> Run:
     """Run every variant into a folder of its own below one that tells how they compare."""
+    if len(recipe.variants) < 2:
+        (name,) = recipe.variants
+        raise UsageError(f"{name} is the only variant", hint="Give two or more, or leave out `variants`")
     place = _place(recipe, options, *(open_source(variant, context) for variant in recipe.variants.values()))
     check_place(place, force=options.replaces)
     runs: dict[str, Run] = {}
@@ -207,7 +210,7 @@ class _Judge:
             return
         if stage.entry.meta["facts"]["gate"]:
             self.refused = any(not row["passed"] for row in rows)
-            check_verification(verification)
+            check_verification(verification, command=self.options.command)
         for text in (*verification["failures"], *verification["accuracy_failures"]):
             self.context.warn(f"gate failed and was overridden: {text}")
 
