@@ -12,6 +12,18 @@ __all__ = ["FLOAT", "GRAPH", "WITNESS", "GateRow", "check_verification", "gate_r
 
 FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
 
+_HINTS = {
+    "quantize": (
+        "Add --no-gate to keep the artefacts and look into them",
+        "Try --qat, another --ranges, or allow more with --max-drop POINTS",
+    ),
+    "run": (
+        "Add --set stages.verify.gate=false to keep the artefacts and look into them",
+        "Try --set stages.quantize.mode=qat, other ranges, or allow more with --set stages.verify.max_drop=POINTS",
+    ),
+}
+"""Verb -> what to type next where parity fails, and where accuracy does."""
+
 
 @dataclass(frozen=True)
 class GateRow:
@@ -56,22 +68,18 @@ def gate_rows(
     return rows
 
 
-def check_verification(verification: Mapping[str, Any]) -> None:
-    """Refuse a verification with failures.
+def check_verification(verification: Mapping[str, Any], *, command: str = "quantize") -> None:
+    """Refuse a verification with failures; `command` is the verb whose options the hint names.
 
     Raises:
         ParityError: if artefacts differ from their graph.
         AccuracyError: if they do not, but int8 lost too much accuracy.
     """
+    of_parity, of_accuracy = _HINTS.get(command, ("", "Allow more with --max-drop POINTS"))
     if verification["failures"]:
-        raise ParityError(
-            "; ".join(verification["failures"]), hint="Add --no-gate to keep the artefacts and look into them"
-        )
+        raise ParityError("; ".join(verification["failures"]), hint=of_parity)
     if verification["accuracy_failures"]:
-        raise AccuracyError(
-            "; ".join(verification["accuracy_failures"]),
-            hint="Try --qat, another --ranges, or allow more with --max-drop POINTS",
-        )
+        raise AccuracyError("; ".join(verification["accuracy_failures"]), hint=of_accuracy)
 
 
 def is_int8(name: str) -> bool:

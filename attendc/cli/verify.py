@@ -33,4 +33,4 @@ def verify_command(folder: Path, **given: Any) -> None:
             console.json(verification)
         else:
             print_report(console, folder, verification)
-    check_verification(verification)
+    check_verification(verification, command="verify")

@@ -182,7 +182,9 @@ def test_lost_accuracy_exits_with_7_is_in_the_junit_file_and_leaves_no_folder(
     run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("-oout", "--set=stages.verify.max_drop=-101", "--junit=gates.xml") == 7
-    assert "points lost, -101.0 allowed" in told(capfd)
+    line = told(capfd)
+    assert "points lost, -101.0 allowed" in line
+    assert line.endswith("or allow more with --set stages.verify.max_drop=POINTS")
     failed = [case.get("name") for case in ET.parse("gates.xml").iter("testcase") if case.find("failure") is not None]
     assert failed == ["accuracy lost by graph", "accuracy lost by onnx"]
     assert names(Path()) == ["gates.xml", "tmp"]

@@ -99,6 +99,7 @@ def test_a_failed_gate_prints_the_report_and_exits_with_7(
     report = json.loads(out)
     assert (report["passed"], report["failures"], len(report["accuracy_failures"])) == (False, [], 3)
     assert "error: graph reaches" in err
+    assert err.endswith("-101.0 allowed. Allow more with --max-drop POINTS\n")
 
 
 @pytest.mark.parametrize(
