@@ -11,7 +11,7 @@ from typing import Any
 
 from attendc.context import Context
 from attendc.errors import AttendcError, UsageError
-from attendc.files import cache_folder
+from attendc.files import cache_folder, check_writable
 from attendc.gates import check_verification
 from attendc.locations import is_uri
 from attendc.reader.load import load_recipe
@@ -98,6 +98,8 @@ def run_recipe(
     options = options or RunOptions()
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, sets)
+    if options.junit is not None:
+        check_writable(options.junit)
     if recipe.variants:
         return _run_variants(recipe, context or Context(), options)
     return _run_one(recipe, context or Context(), options)

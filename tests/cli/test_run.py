@@ -190,6 +190,20 @@ def test_lost_accuracy_exits_with_7_is_in_the_junit_file_and_leaves_no_folder(
     assert names(Path()) == ["gates.xml", "tmp"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["tmp", "small.yaml/gates.xml"])
+def test_a_junit_file_that_cannot_be_written_is_told_before_any_stage(
+    run: Run, capfd: pytest.CaptureFixture[str], place: str
+) -> None:
+    Path("small.yaml").touch()
+    assert run("-oout", f"--junit={place}") == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert place in err
+    assert names(Path()) == ["small.yaml", "tmp"]
+
+
 @pytest.mark.parametrize(
     ("given", "code", "text"),
     [
