@@ -34,9 +34,8 @@ def write_run(executed: Executed, manifest: Mapping[str, Any], folder: Path, log
         OutputError: if the disk is full, or a cached file has been removed meanwhile.
     """
     outputs = manifest["outputs"]
-    last = {name: stage for stage in executed.stages for name in stage.entry.files}
-    for stage in executed.stages:
-        stage.entry.copy_to(folder, [n for n in stage.entry.files if n in outputs and last[n] is stage])
+    for stage in executed.stages:  # in order: where two made a file of one name, the last counts
+        stage.entry.copy_to(folder, [n for n in stage.entry.files if n in outputs])
         _write_stage(stage, folder / STAGES, [n for n in stage.entry.files if n not in outputs])
     evidence = _evidence(executed)
     _write(folder / RECIPE, recipe_to_yaml(executed.recipe))

@@ -128,11 +128,13 @@ def test_the_folder_is_named_by_all_that_goes_in(here: Path) -> None:
     assert run_recipe(named).folder != first
 
 
-def test_what_is_there_is_refused_before_any_variant(here: Path) -> None:
-    run_recipe(BOTH, options=RunOptions("out"))
+@pytest.mark.parametrize("output", ["out", "memory://bucket/out"])
+def test_what_is_there_is_refused_before_any_variant(output: str) -> None:
+    MemoryFileSystem.store.clear()
+    run_recipe(BOTH, options=RunOptions(output))
     DONE.clear()
     with pytest.raises(OutputError, match="exists already"):
-        run_recipe(replace(BOTH, seed=1), options=RunOptions("out", cached=False))
+        run_recipe(replace(BOTH, seed=1), options=RunOptions(output, cached=False))
     assert DONE == []
 
 
