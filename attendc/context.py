@@ -69,4 +69,4 @@ class Context:
             import torch
 
             if not torch.cuda.is_available():
-                raise UsageError("no CUDA device is available", hint="Use --device cpu")
+                raise UsageError("no CUDA device is available", hint="Use --device cpu; in a recipe, device: cpu")

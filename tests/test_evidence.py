@@ -43,6 +43,8 @@ from attendc.parity import Candidate, Gates, verify, verify_with_outputs
 from attendc.qdq import layer_nodes
 from attendc.types import Preprocess, QuantParams
 
+pytestmark = pytest.mark.slow  # graphs are run and looked into
+
 TWO_PIXELS = Preprocess(1, 2, 1, (0.0,), (1.0,), "none")
 LABELS = ("left", "right")
 

@@ -36,6 +36,8 @@ from attendc.stages.train import train_network
 from attendc.stages.train_config import TrainConfig
 from attendc.train import Task, TrainOptions, TrainResult, train
 
+pytestmark = pytest.mark.slow  # networks are trained, killed and trained again
+
 # 120 images: 6 steps an epoch. QAT freezes ranges before step 8 (counted from 0). States: steps 2, 4, 6, 8, 10, 12.
 QAT = TrainOptions(epochs=2, batch_size=20, lr=5e-3, weight_decay=0.0, flip=False, save_every=2, distill=0.5)
 STEPS = 12
@@ -195,7 +197,6 @@ print(digest.hexdigest())
 """
 
 
-@pytest.mark.slow
 def test_a_new_process_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     def run(after: int, hash_seed: int) -> subprocess.CompletedProcess[str]:
         here = Path(__file__).parent
@@ -227,7 +228,6 @@ def pruned(mini: Dataset, context: Context) -> Pruned:
     return prune_network(tiny().eval(), PruneTask(probe(PREPROCESS), PREPROCESS, data, data.test), ROUNDS, context)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kill", "begun"),
     [
@@ -295,7 +295,6 @@ def test_training_from_scratch_goes_on(tmp_path: Path, small_npz: Path, kill: di
     assert again.begun == [finished]
 
 
-@pytest.mark.slow
 def test_a_killed_command_goes_on_when_it_is_typed_again(
     tmp_path: Path, small_checkpoint: Path, small_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,3 +49,4 @@ def convert_command(source: Path, **given: Any) -> None:
             console.json(manifest)
         else:
             print_artefacts(console, output, manifest)
+            console.result(f"report: {output}/report.html")

@@ -127,6 +127,7 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
             if "steps" in manifest:
                 print_steps(console, "pruning", manifest["steps"])
             print_artefacts(console, output, manifest)
+            console.result(f"report: {output}/report.html")
 
 
 def _calib(text: str) -> int | str:

@@ -10,6 +10,8 @@ from nets import NANO
 
 from attendc.cli.main import main
 
+pytestmark = pytest.mark.slow  # whole folders are made to look into
+
 RUNTIME = {"format", "bytes", "ops", "float_ops", "transposes", "inputs", "outputs"}
 
 

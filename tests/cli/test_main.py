@@ -92,6 +92,7 @@ def test_a_wrong_command_line_exits_with_2(arguments: list[str], capfd: pytest.C
     assert "Error: " in err
 
 
+@pytest.mark.slow
 def test_as_a_program_it_answers_with_the_same_codes(tmp_path: Path) -> None:
     helped, failed = attendc("--help"), attendc("inspect", str(tmp_path / "none.pt"))
     assert (helped.returncode, helped.stderr) == (0, "")

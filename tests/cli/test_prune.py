@@ -264,7 +264,7 @@ def test_what_cannot_be_meant_exits_with_2(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_exits_with_2(prune: Prune, output: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert prune("--macs=0.7", "--epochs=1", "--device=cuda") == 2
-    assert told(capfd) == "error: no CUDA device is available. Use --device cpu"
+    assert told(capfd) == "error: no CUDA device is available. Use --device cpu; in a recipe, device: cpu"
     assert nothing_left(output)
 
 

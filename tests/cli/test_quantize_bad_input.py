@@ -18,6 +18,8 @@ from PIL import Image
 from attendc.cli.main import main
 from attendc.manifest import read_manifest
 
+pytestmark = pytest.mark.slow  # most of the job is done before some are refused
+
 Quantize = Callable[..., int]
 FOREIGN = ["--model=nets:small", "--model-arg=middle=conv_bn_relu"]
 GREY = ["--mean=0.5", "--std=0.5", "--input-shape=1x8x8"]

@@ -96,6 +96,7 @@ def test_each_image_is_counted_once(built: Built, samples: list[Tensor]) -> None
     assert counted == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_nncf_reports_nothing_to_anybody() -> None:
     code = (
         "from attendc.compress.ptq import import_nncf; import os, sys; assert 'nncf' not in sys.modules; "

@@ -14,6 +14,8 @@ from attendc.converters.tflite_io import IO_TYPES
 from attendc.converters.to_tflite import write_tflite
 from attendc.runtimes import tflite_runner
 
+pytestmark = pytest.mark.slow  # TensorFlow's interpreter is loaded
+
 
 @pytest.fixture(scope="module")
 def by_type(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

@@ -69,6 +69,7 @@ def test_nothing_of_the_exporter_is_left(files: dict[str, Path]) -> None:
     assert "CastLike" not in inspect_onnx(files["onnx"])["ops"]
 
 
+@pytest.mark.slow
 def test_the_same_graph_gives_the_same_bytes(files: dict[str, Path], built: Built, tmp_path: Path) -> None:
     write_onnx(tmp_path / "x", built.quantized, STAMP, layers=quant_table(built.quantized).layers)
     assert (tmp_path / "x").read_bytes() == files["onnx"].read_bytes()

@@ -13,8 +13,8 @@ from nets import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from attendc.data.images import Dataset, Images
 from attendc.data.built_in import BUILT_IN
+from attendc.data.images import Dataset, Images
 from attendc.data.sources import load_dataset, read_idx, write_idx
 from attendc.errors import DataError
 

@@ -59,8 +59,10 @@ def test_quoted_words_are_text_and_keys_always_are() -> None:
             "a: {b: ${c}}",
             1,
             "",
-            "is not YAML: while parsing a flow mapping; expected ',' or '}', but got '{'; "
-            'inside { } and [ ], "${name}" stands in quotes',
+            (
+                "is not YAML: while parsing a flow mapping; expected ',' or '}', but got '{'; "
+                'inside { } and [ ], "${name}" stands in quotes'
+            ),
         ),
         ("a: 1\n  b: 2", 2, "", "is not YAML: mapping values are not allowed here"),
         ("a:\n\tb: 2", 2, "", "is not YAML: while scanning for the next token; found character "),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from small_stages import Cut, Grow, faults_of, read
 
 from attendc.reader.faults import Fault

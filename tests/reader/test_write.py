@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from recipes_at_random import recipes, texts
 from small_stages import STAGES, Cut, Grow, read
 

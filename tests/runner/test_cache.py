@@ -167,6 +167,7 @@ def test_a_damaged_entry_is_told_removed_and_made_anew(
     assert cache.find(KEY) is not None
 
 
+@pytest.mark.slow
 def test_no_byte_of_entry_json_changes_unnoticed(cache: StageCache) -> None:
     size = (built(cache).folder.parent / "entry.json").stat().st_size
     for at in range(size - 1):  # the last byte is the end of the line

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from attendc.errors import InternalError
 from attendc.runner.cache import stage_key
@@ -59,17 +58,20 @@ def with_one_leaf_changed(value: Any) -> Iterator[Any]:
         yield f"not {value!r}"
 
 
+@pytest.mark.slow
 @given(INGREDIENTS)
 def test_the_order_of_names_does_not_matter(ingredients: dict[str, Any]) -> None:
     assert stage_key(turned_round(ingredients)) == stage_key(ingredients)
 
 
+@pytest.mark.slow
 @given(INGREDIENTS)
 def test_every_leaf_matters(ingredients: dict[str, Any]) -> None:
     for changed in with_one_leaf_changed(ingredients):
         assert stage_key(changed) != stage_key(ingredients)
 
 
+@pytest.mark.slow
 @given(INGREDIENTS, st.text())
 def test_one_more_name_matters(ingredients: dict[str, Any], name: str) -> None:
     assert stage_key({**ingredients, name + "x" * 9: None, name: 1}) != stage_key({**ingredients, name: 1})

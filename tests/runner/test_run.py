@@ -346,6 +346,7 @@ def test_a_parent_that_cannot_be_written_is_refused_before_any_stage(here: Path)
 # What it costs to find everything done
 
 
+@pytest.mark.slow
 def test_a_run_from_the_cache_imports_no_torch(small_checkpoint: Path, here: Path) -> None:
     stages = (StageEntry("convert", ConvertConfig(("torchscript",))), StageEntry("verify", VerifyConfig(images=5)))
     one = Recipe("small", stages, ModelSection(str(small_checkpoint), factory="nets:small"), threads=1)
