@@ -1,131 +1,27 @@
-"""Inputs and outputs by URI: what is a URI, what is shown of it, fetched once, checked always, delivered whole."""
+"""Inputs by path or URI: fetched once, checked always."""
 
 from __future__ import annotations
 
-import http.server
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from fetching import OTHER_SHA256, WEIGHTS, WEIGHTS_SHA256, Told, fetched, in_cache
 from fsspec.implementations.memory import MemoryFileSystem
 
 from attendc.context import Context
-from attendc.errors import AttendcError, CheckpointError, DataError, InternalError, OutputError
+from attendc.errors import AttendcError, CheckpointError, DataError, OutputError
 from attendc.files import cache_folder
-from attendc.locations import deliver, fetch, is_uri, redacted
-from attendc.locations.uri import scrubbed
-
-# printf 'the weights' | sha256sum
-WEIGHTS = b"the weights"
-WEIGHTS_SHA256 = "f38329d231164082b94f28edf29bff349b44403e09fc4057d65b31051f4ae6b5"
-OTHER_SHA256 = "0" * 64
-HAS_AIOHTTP = importlib.util.find_spec("aiohttp") is not None
-
-
-@dataclass
-class Told:
-    """A context, and what it was told."""
-
-    said: list[str] = field(default_factory=list)
-    bars: list[tuple[str, int, int]] = field(default_factory=list)  # title, total, done
-
-    @property
-    def context(self) -> Context:
-        return Context(say=self.said.append, progress=self._progress)
-
-    @contextmanager
-    def _progress(self, title: str, total: int) -> Iterator[Callable[[int, str], None]]:
-        done = [0]
-        yield lambda count, _: done.__setitem__(0, done[0] + count)
-        self.bars.append((title, total, done[0]))
-
-
-@pytest.fixture
-def told() -> Told:
-    return Told()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ATTENDC_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """Return fsspec's file system in memory, empty."""
-    system = fsspec.filesystem("memory")
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-    yield system
-    system.store.clear()
-    system.pseudo_dirs[:] = [""]
-
-
-def fetched(location: str, told: Told, sha256: str = "", error: type[AttendcError] = CheckpointError) -> Path:
-    return fetch(location, sha256=sha256, error=error, context=told.context)
-
-
-def in_cache() -> list[str]:
-    folder = cache_folder() / "fetched"
-    return sorted(p.name for p in folder.rglob("*") if p.is_file() and p.name != ".attendc.json")
-
-
-# What is a URI, and what is shown of it
-
-
-@pytest.mark.parametrize("text", ["s3://bucket/x", "memory://x", "file:///x", "HTTPS://host/x", "abfs+ssl://c/x"])
-def test_a_scheme_makes_a_uri(text: str) -> None:
-    assert is_uri(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "x", "/x", "./x:y", "C:\\x", "C:/x", "C://x", "c:x", "s3:x", "a b://x", "://x", "fashion-mnist-mini"]
-)
-def test_paths_and_drives_are_no_uris(text: str) -> None:
-    assert not is_uri(text)
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("s3://bucket/a/b.pt", "s3://bucket/a/b.pt"),
-        ("/home/a@b/x?y=z", "/home/a@b/x?y=z"),
-        ("ftp://user:secret@host:21/x", "ftp://***@host:21/x"),
-        ("ftp://user@host/x", "ftp://***@host/x"),
-        ("ftp://user:sec/ret@host/x", "ftp://***@host/x"),
-        ("ftp://user:s@cr@t@host/x", "ftp://***@host/x"),
-        ("s3://bucket/name@2x.png", "s3://bucket/name@2x.png"),
-        ("https://host:8080/x@y", "https://host:8080/x@y"),
-        ("https://[::1]:8080/x@y", "https://[::1]:8080/x@y"),
-        ("https://host/x?sig=secret&part=1", "https://host/x?sig=***&part=***"),
-        ("https://host/x?secret", "https://host/x?***"),
-        ("https://host/x#secret", "https://host/x#***"),
-        ("https://user:secret@host/x?token=secret#secret", "https://***@host/x?token=***#***"),
-    ],
-)
-def test_secrets_are_not_shown(uri: str, shown: str) -> None:
-    assert redacted(uri) == shown
-
-
-def test_the_text_of_an_error_keeps_the_secrets_too() -> None:
-    uri = "https://me:pass%20word@host/x?sig=abcdef&part=7#frag"
-    text = f"GET {uri} failed for me (pass word, pass%20word), sig abcdef, frag"
-    shown = "GET https://***@host/x?sig=***&part=***#*** failed for *** (***, ***), sig ***, ***"
-    assert scrubbed(text, uri) == shown
-
+from attendc.locations import fetch
 
 # Paths
 
@@ -363,132 +259,3 @@ print(fetch(sys.argv[1], error=DataError, context=Context()))
     assert len(paths) == 1
     assert Path(paths.pop()).read_bytes() == WEIGHTS * 100_000
     assert in_cache() == ["net.pt"]
-
-
-# Over HTTP, from a server of the test's own
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; says no to a name with `closed` and yes to the rest."""
-
-    def do_GET(self) -> None:
-        if "closed" in self.path:
-            self.send_error(403)
-        else:
-            super().do_GET()
-
-    do_HEAD = do_GET  # noqa: N815 - as the base class calls it
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return None
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "net.pt").write_bytes(WEIGHTS)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://user:secret@127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.skipif(not HAS_AIOHTTP, reason="fsspec reads http with aiohttp; without it, the package is named: above")
-class TestHttp:
-    def test_a_file_is_fetched_once(self, server: str, told: Told) -> None:
-        first = fetched(f"{server}/net.pt?sig=secret", told, WEIGHTS_SHA256)
-        assert (first.name, first.read_bytes()) == ("net.pt", WEIGHTS)
-        assert fetched(f"{server}/net.pt?sig=secret", told) == first
-        assert len(told.bars) == 1
-        assert "secret" not in told.bars[0][0]
-
-    @pytest.mark.parametrize(("name", "reason"), [("none.pt", "nothing is there"), ("closed.pt", "no permission")])
-    def test_what_the_server_refuses_is_told(self, server: str, told: Told, name: str, reason: str) -> None:
-        with pytest.raises(DataError, match=reason) as caught:
-            fetched(f"{server}/{name}?sig=secret", told, error=DataError)
-        assert "secret" not in str(caught.value)
-
-    def test_a_server_that_is_not_there_is_told(self, told: Told) -> None:
-        with pytest.raises(DataError, match=r"http://\*\*\*@127\.0\.0\.1:1/net\.pt: it is not reached") as caught:
-            fetched("http://user:secret@127.0.0.1:1/net.pt", told, error=DataError)
-        assert caught.value.hint == "Check the network and the address"
-        assert "secret" not in str(caught.value)
-
-
-# To elsewhere
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    folder = tmp_path / "run"
-    (folder / "stages").mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
-    (folder / "zebra.tflite").write_bytes(b"int8")
-    (folder / "stages" / "1.json").write_text("[]")
-    return folder
-
-
-def names_in(memory: Any, path: str) -> list[str]:
-    return sorted(str(p).removeprefix(f"{path}/") for p in memory.find(path))
-
-
-def test_a_run_is_delivered_with_its_manifest_last(memory: Any, run: Path, told: Told) -> None:
-    deliver(run, "memory://runs/one/", told.context)
-    assert names_in(memory, "/runs/one") == ["manifest.json", "stages/1.json", "zebra.tflite"]
-    assert memory.cat("/runs/one/zebra.tflite") == b"int8"
-    assert told.bars == [("writing to memory://runs/one/", 8, 8)]
-    last = max(memory.store.values(), key=lambda file: file.created)
-    assert last is memory.store["/runs/one/manifest.json"]
-
-
-def test_a_run_that_is_there_is_kept_without_force(memory: Any, run: Path, told: Told) -> None:
-    deliver(run, "memory://runs/one", told.context)
-    (run / "zebra.tflite").write_bytes(b"new")
-    with pytest.raises(OutputError, match=r"memory://runs/one exists already\. Add --force"):
-        deliver(run, "memory://runs/one", told.context)
-    assert memory.cat("/runs/one/zebra.tflite") == b"int8"
-
-
-def test_force_replaces_a_run_as_a_whole(memory: Any, run: Path, told: Told) -> None:
-    deliver(run, "memory://runs/one", told.context)
-    (run / "zebra.tflite").unlink()
-    (run / "model.onnx").write_bytes(b"new")
-    deliver(run, "memory://runs/one", told.context, force=True)
-    assert names_in(memory, "/runs/one") == ["manifest.json", "model.onnx", "stages/1.json"]
-
-
-def test_an_upload_that_stopped_is_taken_up_without_force(memory: Any, run: Path, told: Told) -> None:
-    def stop_after_one(title: str, total: int) -> AbstractContextManager[Callable[[int, str], None]]:
-        @contextmanager
-        def bar() -> Iterator[Callable[[int, str], None]]:
-            def advance(count: int, text: str) -> None:
-                raise KeyboardInterrupt
-
-            yield advance
-
-        return bar()
-
-    with pytest.raises(KeyboardInterrupt):
-        deliver(run, "memory://runs/one", Context(progress=stop_after_one))
-    assert names_in(memory, "/runs/one") == ["stages/1.json"]
-    deliver(run, "memory://runs/one", told.context)
-    assert "manifest.json" in names_in(memory, "/runs/one")
-
-
-def test_a_run_goes_to_a_file_uri(run: Path, told: Told, tmp_path: Path) -> None:
-    deliver(run, (tmp_path / "new" / "deep").as_uri(), told.context)
-    assert (tmp_path / "new" / "deep" / "stages" / "1.json").read_text() == "[]"
-
-
-def test_a_place_that_cannot_be_written_is_told(run: Path, told: Told, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write to file:///.*/file/x \(NotADirectoryError"):
-        deliver(run, (tmp_path / "file" / "x").as_uri(), told.context)
-
-
-def test_a_folder_without_a_manifest_is_no_run(told: Told, tmp_path: Path) -> None:
-    with pytest.raises(InternalError, match=r"has no manifest\.json"):
-        deliver(tmp_path, "memory://runs/one", told.context)
