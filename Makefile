@@ -13,11 +13,14 @@ SOURCES := attendc tests scripts examples benchmarks
 demo: $(PRODUCT)
 	$(BIN)/attendc quantize examples/attendnext_nano.safetensors --int8 -o runs/demo --force
 
+# A worker for each core, each with one thread; a file's tests stay together, since they share what is expensive.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+
 test: $(TOOLS)
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: $(TOOLS)
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(TOOLS)
 	$(BIN)/ruff check $(SOURCES)
