@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from commands import cells, names, told
-from runs import a_manifest
+from made_up_runs import a_manifest
 
 from attendc.cli.main import main
 from attendc.manifest import MANIFEST, write_manifest

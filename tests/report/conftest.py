@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from browser import open_browser
+from made_up_runs import a_manifest, an_evidence
 from playwright.sync_api import Browser
-from runs import a_manifest, an_evidence
 
 from attendc.report.page import render_report
 

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import yaml
-from runs import HEX, a_gate, a_manifest, an_evidence
+from made_up_runs import HEX, a_gate, a_manifest, an_evidence
 
 from attendc.report.card import model_card
 from attendc.report.data import report_json

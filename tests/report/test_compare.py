@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from runs import a_manifest
+from made_up_runs import a_manifest
 
 from attendc.errors import UsageError
 from attendc.report.compare import Comparison, Entry, compare_runs, comparison_json

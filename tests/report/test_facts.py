@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from runs import a_gate, a_manifest, an_evidence
+from made_up_runs import a_gate, a_manifest, an_evidence
 
 from attendc.report.facts import artefacts, references, run_name, unmeasured, verdict
 

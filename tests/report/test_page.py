@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import HEX, LAYERS, a_gate, a_manifest, an_evidence, png, spread
+from made_up_runs import HEX, LAYERS, a_gate, a_manifest, an_evidence, png, spread
 
 from attendc.manifest import read_manifest
 from attendc.report.page import render_report

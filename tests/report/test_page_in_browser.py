@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up_runs import LAYERS, a_manifest, an_evidence
 from playwright.sync_api import Browser, Page
-from runs import LAYERS, a_manifest, an_evidence
 
 from attendc.report.compare import compare_runs
 from attendc.report.compare_page import render_comparison

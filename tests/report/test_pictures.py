@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from itertools import combinations
 
 import pytest
-from runs import a_manifest
+from made_up_runs import a_manifest
 
 from attendc.report.axes import around, ticks
 from attendc.report.lines import Series, curve_pictures, draw_layers, draw_lines, draw_steps

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import HEX, a_manifest
+from made_up_runs import HEX, a_manifest
 
 import attendc
 from attendc.context import Context
