@@ -29,6 +29,7 @@ __all__ = [
     "PROGRAM",
     "Sources",
     "artefact_entries",
+    "checkpoint_entry",
     "file_name",
     "graph_entries",
     "inspect_artefact",
@@ -72,6 +73,11 @@ def graph_entries(folder: Path) -> dict[str, Any]:
         for name, dtype in ((PROGRAM, "int8"), (FLOAT_PROGRAM, "float32"))
         if (folder / name).exists()
     }
+
+
+def checkpoint_entry(path: Path) -> dict[str, Any]:
+    """Return the manifest's entry of a checkpoint."""
+    return {"format": "safetensors", "dtype": "float32", **file_entry(path)}
 
 
 def artefact_entries(made: Sequence[Candidate]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from attendc.errors import CheckpointError
 from attendc.files import replace_file, sha256
 from attendc.models.registry import build
-from attendc.types import Architecture, Spec
+from attendc.types import SPEC_KEY, Architecture, Spec
 
 __all__ = [
     "Weights",
@@ -33,7 +33,6 @@ __all__ = [
     "spec_to_json",
 ]
 
-_METADATA_KEY = "attendc.spec"
 _NESTED_KEYS = ("state_dict", "model", "ema")
 _FEW = 3
 _HARMLESS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.\w+Storage")
@@ -89,7 +88,7 @@ def checkpoint_bytes(model: nn.Module, spec: Spec) -> bytes:
 
     # Cloned, since safetensors refuses tensors that share memory (tied weights).
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
-    return save(tensors, metadata={_METADATA_KEY: spec_to_json(spec)})
+    return save(tensors, metadata={SPEC_KEY: spec_to_json(spec)})
 
 
 def save_checkpoint(path: Path, model: nn.Module, spec: Spec) -> None:
@@ -177,7 +176,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], Spec | None]:
         raise CheckpointError(
             f"{path} is no readable .safetensors: {e}", hint="It may be truncated; copy it again"
         ) from e
-    text = metadata.get(_METADATA_KEY)
+    text = metadata.get(SPEC_KEY)
     return _without_prefix(tensors), spec_from_json(text) if text else None
 
 

@@ -51,7 +51,7 @@ def gather_evidence(
     Args:
         network: the float network, or the graph that was captured of it.
         graph: the quantized graph; without one there are no layers and no ranges.
-        outputs: the logits of each runner of `verify_with_outputs`, of the first images or all.
+        outputs: the logits of each runner of `attendc.parity.verify`, of the first images or all.
         images: what they were shown.
         preprocess: of the images.
         labels: a name per class; a class without one is told by its number.

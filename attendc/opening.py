@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from attendc.checkpoint import Weights, load_model, read_weights
+from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError
@@ -24,6 +25,7 @@ __all__ = [
     "load_checkpoint",
     "open_checkpoint",
     "open_dataset",
+    "open_told",
 ]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -105,6 +107,14 @@ def load_checkpoint(path: Path | str, **said: Any) -> Opened:
         DataError: if preprocessing that is given does not fit.
     """
     return open_checkpoint(CheckpointRequest(Path(path), **said))
+
+
+def open_told(request: CheckpointRequest, context: Context) -> Opened:
+    """Open a checkpoint, and say what was chosen or left aside in it; raises what `open_checkpoint` does."""
+    opened = open_checkpoint(request)
+    for note in opened.weights.notes:
+        context.warn(note)
+    return opened
 
 
 def dataset_of(spec: Spec, *, seed: int) -> Dataset | None:

@@ -39,7 +39,6 @@ __all__ = [
     "default_images",
     "is_int8",
     "verify",
-    "verify_with_outputs",
 ]
 
 WITNESS_MACS = 6_000_000_000
@@ -128,33 +127,10 @@ def verify(
     gates: Gates,
     context: Context,
     has_labels: bool = True,
-) -> Report:
-    """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any."""
-    report, _ = verify_with_outputs(
-        candidates,
-        network=network,
-        graph=graph,
-        images=images,
-        preprocess=preprocess,
-        gates=gates,
-        context=context,
-        has_labels=has_labels,
-    )
-    return report
-
-
-def verify_with_outputs(
-    candidates: Sequence[Candidate],
-    *,
-    network: torch.nn.Module,
-    graph: fx.GraphModule | None,
-    images: Images,
-    preprocess: Preprocess,
-    gates: Gates,
-    context: Context,
-    has_labels: bool = True,
 ) -> tuple[Report, dict[str, Tensor]]:
-    """Return the report of `verify`, and the logits (N, classes) of each runner by its name.
+    """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any.
+
+    Return the report, and the logits (N, classes) of each runner by its name.
 
     A runner that saw fewer images (the witness) has the logits of the first N.
     """

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
+    "METADATA_FILE",
+    "SPEC_KEY",
     "Architecture",
     "Layer",
     "Preprocess",
@@ -18,6 +20,9 @@ __all__ = [
     "Stamp",
     "Surgery",
 ]
+
+SPEC_KEY, METADATA_FILE = "attendc.spec", "attendc.json"
+"""Where the Spec stands in the metadata of a .safetensors, and what we say in the archives of torch."""
 
 Fit = Literal["pad", "resize", "crop", "none"]
 

@@ -35,7 +35,7 @@ def proof(built: Built, mini: Dataset) -> Verify:
 
     def run(candidates: Sequence[Candidate], **changed: Any) -> Report:
         arguments = {"network": built.net, "graph": built.quantized, "gates": LOOSE, "context": Context()}
-        return verify(candidates, images=some(mini.test, 6), preprocess=SMALL, **{**arguments, **changed})
+        return verify(candidates, images=some(mini.test, 6), preprocess=SMALL, **{**arguments, **changed})[0]
 
     return run
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from attendc.cli.options import session_of_recipe
+from attendc.cli.options import json_option, session_of_recipe
 from attendc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_group"]
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -50,7 +49,7 @@ def cache_group() -> None:
 
 
 @cache_group.command("list")
-@_json
+@json_option
 def list_command(as_json: bool) -> None:
     """List the stages that are kept, the least recently used first."""
     with session_of_recipe({"as_json": as_json}) as (console, context):
@@ -79,7 +78,7 @@ def list_command(as_json: bool) -> None:
     help="Remove the least recently used until so much is left: 500M, 2G.",
 )
 @click.option("--all", "everything", is_flag=True, help="Remove everything.")
-@_json
+@json_option
 def prune_command(older_than: float | None, keep: float | None, everything: bool, as_json: bool) -> None:
     """Remove stages that are kept. What another run is using stays."""
     with session_of_recipe({"as_json": as_json}) as (console, context):

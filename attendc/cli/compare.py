@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attendc.cli.comparison_table import print_comparison
-from attendc.cli.options import finite, session_of_recipe
+from attendc.cli.options import json_option, max_drop_option, session_of_recipe
 from attendc.errors import AccuracyError
 
 __all__ = ["compare_command"]
@@ -18,17 +18,9 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("compare")
 @click.argument("runs", type=_PATH, nargs=-1, required=True)
-@click.option(
-    "--max-drop",
-    default=1.0,
-    show_default=True,
-    type=float,
-    callback=finite,
-    metavar="POINTS",
-    help="Accuracy that a run may have less than the first, in points.",
-)
+@max_drop_option("Accuracy that a run may have less than the first, in points.")
 @click.option("-o", "--output", type=_PATH, help="Page to write, .html.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def compare_command(runs: tuple[Path, ...], max_drop: float, output: Path | None, as_json: bool) -> None:
     """Put RUNS (folders that attendc made) side by side; the first is the baseline.
 

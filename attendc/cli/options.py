@@ -24,10 +24,13 @@ __all__ = [
     "checkpoint_options",
     "checkpoint_request",
     "common_options",
+    "console_options",
     "finite",
     "gate_options",
     "gates_of",
+    "json_option",
     "key_values",
+    "max_drop_option",
     "names_from",
     "options",
     "print_option",
@@ -39,7 +42,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_FILE = click.Path(path_type=Path)
 
 # Names that attendc.compress.pruning gives a meaning; it is not imported for `--help`, since torch comes with it.
 BUDGETS = ("macs", "params", "bytes")
@@ -64,14 +66,19 @@ def finite(_: click.Context, __: click.Parameter, value: float | None) -> float 
     return value
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+console_options = options(
+    json_option,
+    click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no log."),
+)
+
 common_options = options(
     click.option(
         "--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Of every random choice."
     ),
     click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
-    click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print."),
-    click.option("-q", "--quiet", is_flag=True, help="No progress, no log."),
+    console_options,
 )
 
 print_option = click.option(
@@ -124,6 +131,13 @@ def artefact_options(dtypes: str, dtypes_help: str) -> Callable[[F], F]:
     )
 
 
+def max_drop_option(text: str) -> Callable[[F], F]:
+    """Return --max-drop, with what it means to a command."""
+    return click.option(
+        "--max-drop", default=1.0, show_default=True, type=float, callback=finite, metavar="POINTS", help=text
+    )
+
+
 gate_options = options(
     click.option("--images", type=click.IntRange(1), help="Images to verify on.  [default: 2000, large networks 500]"),
     click.option(
@@ -134,15 +148,7 @@ gate_options = options(
         callback=finite,
         help="Least top-1 agreement of files with their graph.",
     ),
-    click.option(
-        "--max-drop",
-        default=1.0,
-        show_default=True,
-        type=float,
-        callback=finite,
-        metavar="POINTS",
-        help="Accuracy int8 may lose.",
-    ),
+    max_drop_option("Accuracy int8 may lose."),
 )
 
 

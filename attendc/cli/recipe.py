@@ -8,12 +8,10 @@ from typing import Any
 
 import click
 
-from attendc.cli.options import session_of_recipe
+from attendc.cli.options import json_option, session_of_recipe
 from attendc.cli.run import set_option
 
 __all__ = ["recipe_group"]
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 
 @click.group("recipe")
@@ -24,7 +22,7 @@ def recipe_group() -> None:
 @recipe_group.command("validate")
 @click.argument("recipes", nargs=-1, required=True)
 @set_option
-@_json
+@json_option
 def validate_command(recipes: tuple[str, ...], sets: tuple[str, ...], as_json: bool) -> None:
     """Check RECIPES: every fault at once, each with its line and what is allowed there."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
@@ -50,7 +48,7 @@ def validate_command(recipes: tuple[str, ...], sets: tuple[str, ...], as_json: b
 @click.argument("recipe")
 @set_option
 @click.option("--defaults", is_flag=True, help="Write out what is left at its default too.")
-@_json
+@json_option
 def show_command(recipe: str, sets: tuple[str, ...], defaults: bool, as_json: bool) -> None:
     """Print RECIPE as it would run: extended, overridden, with every variable in its place."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
@@ -63,7 +61,7 @@ def show_command(recipe: str, sets: tuple[str, ...], defaults: bool, as_json: bo
 
 
 @recipe_group.command("list")
-@_json
+@json_option
 def list_command(as_json: bool) -> None:
     """List the recipes that ship, and the stages that a recipe may have."""
     with session_of_recipe({"as_json": as_json}) as (console, _):
@@ -105,7 +103,7 @@ def schema_command(output: Path | None) -> None:
 @click.argument("output", type=click.Path(path_type=Path), default="recipe.yaml")
 @click.option("--checkpoint", default="", help="Checkpoint to start from.  [default: the shipped example]")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-@_json
+@json_option
 def init_command(output: Path, checkpoint: str, force: bool, as_json: bool) -> None:
     """Write a commented recipe to OUTPUT (recipe.yaml), with every option and what it means."""
     with session_of_recipe({"as_json": as_json}) as (console, _):

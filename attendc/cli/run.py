@@ -9,7 +9,7 @@ import click
 
 from attendc.cli.artefact_table import print_artefacts
 from attendc.cli.comparison_table import print_comparison
-from attendc.cli.options import options, session_of_recipe
+from attendc.cli.options import console_options, options, session_of_recipe
 from attendc.cli.step_table import print_steps
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ _what_options = options(
 @click.option("--junit", type=click.Path(path_type=Path), help="Write the gates as JUnit XML, failed ones too.")
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
 @click.option("-o", "--output", help="Folder or URI.  [default: runs/<name>-<hash of recipe and inputs>]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-@click.option("-v", "--verbose", is_flag=True, help="Show what the libraries print.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no log.")
+@console_options
 def run_command(recipe: str, **given: Any) -> None:
     """Run RECIPE: a file, or the name of one that ships (attendc recipe list).
 

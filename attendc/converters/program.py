@@ -18,11 +18,9 @@ from attendc.checkpoint import spec_from_json, spec_to_json
 from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.files import replace_file
-from attendc.types import Spec, Stamp
+from attendc.types import METADATA_FILE, Spec, Stamp
 
 __all__ = ["SavedProgram", "inference_module", "load_program", "save_program"]
-
-_EXTRA = "attendc.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) ->
     _forget_making(program)
     extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
-    torch.export.save(program, content, extra_files={_EXTRA: extra})
+    torch.export.save(program, content, extra_files={METADATA_FILE: extra})
     with replace_file(path) as beside:
         beside.write_bytes(content.getvalue())
 
@@ -70,11 +68,11 @@ def load_program(path: Path) -> SavedProgram:
     """
     if not path.is_file():
         raise CheckpointError(f"no file {path}", hint="attendc quantize writes one: model.pt2")
-    extra = {_EXTRA: ""}
+    extra = {METADATA_FILE: ""}
     try:
         with path.open("rb") as file:
             program = torch.export.load(file, extra_files=extra)
-        content = json.loads(extra[_EXTRA])
+        content = json.loads(extra[METADATA_FILE])
     except Exception as e:
         raise CheckpointError(
             f"{path} is no quantized graph of attendc's: {(str(e).strip() or type(e).__name__).splitlines()[0][:200]}",

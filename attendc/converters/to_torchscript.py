@@ -15,11 +15,10 @@ from torch import fx
 from attendc.converters.program import inference_module
 from attendc.errors import ConversionError
 from attendc.files import replace_file
-from attendc.types import Stamp
+from attendc.types import METADATA_FILE, Stamp
 
 __all__ = ["METADATA_FILE", "write_torchscript"]
 
-METADATA_FILE = "attendc.json"
 _MANGLED = re.compile(rb"___torch_mangle_\d+")
 _WRITERS_OWN = ("version", ".data/serialization_id")
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from attendc.context import Context
 from attendc.opening import CheckpointRequest
 from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry
 
-__all__ = ["folder_name", "model_section", "recipe_of"]
+__all__ = ["assembled", "folder_name", "model_section", "named", "recipe_of"]
 
 
 def recipe_of(name: str, checkpoint: CheckpointRequest, stages: dict[str, Any], context: Context) -> Recipe:
-    """Return the recipe of one command: `stages` are configs by the name of their step, in order."""
+    """Return the recipe of a command that takes a checkpoint: `stages` are configs by the name of their step."""
+    return assembled(name, model_section(checkpoint), checkpoint.data, stages, context)
+
+
+def assembled(name: str, model: ModelSection, data: str, stages: dict[str, Any], context: Context) -> Recipe:
+    """Return the recipe of these parts; a stage without a config is left out."""
     return Recipe(
         name=folder_name(name),
         stages=tuple(StageEntry(step, config) for step, config in stages.items() if config is not None),
-        model=model_section(checkpoint),
-        data=DataSection(checkpoint.data),
+        model=model,
+        data=DataSection(data),
         seed=context.seed,
         device=context.device,  # type: ignore[arg-type]
         threads=context.threads,
@@ -27,11 +33,9 @@ def recipe_of(name: str, checkpoint: CheckpointRequest, stages: dict[str, Any], 
 
 def model_section(request: CheckpointRequest) -> ModelSection:
     """Return a checkpoint, and what was said about it, as a recipe says it."""
-    foreign = ":" in request.model
-    return ModelSection(
+    return replace(
+        named(request.model),
         checkpoint=str(request.path),
-        name="" if foreign else request.model,
-        factory=request.model if foreign else "",
         args=dict(request.model_args),
         weights_key=request.weights_key,
         trust=request.trust,
@@ -40,6 +44,11 @@ def model_section(request: CheckpointRequest) -> ModelSection:
         std=tuple(request.std),
         fit=request.fit,
     )
+
+
+def named(model: str) -> ModelSection:
+    """Return what `--model` means in a recipe: a preset's name, or the factory of the user's code."""
+    return ModelSection(factory=model) if ":" in model else ModelSection(name=model)
 
 
 def folder_name(text: str) -> str:

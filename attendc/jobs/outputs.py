@@ -12,7 +12,7 @@ from typing import Any
 from attendc.errors import OutputError
 from attendc.files import check_writable, replace_file
 
-__all__ = ["check_new", "checkpoint_outputs", "write_text", "write_with_manifest"]
+__all__ = ["check_new", "checkpoint_outputs", "write_text", "write_together", "write_with_manifest"]
 
 
 def checkpoint_outputs(output: Path, beside: Sequence[str], *, force: bool) -> dict[str, Path]:
@@ -46,7 +46,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OutputError: if it cannot be written.
     """
-    _write_together({path: text.encode()})
+    write_together({path: text.encode()})
 
 
 def write_with_manifest(contents: Mapping[Path, bytes], path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,12 +58,16 @@ def write_with_manifest(contents: Mapping[Path, bytes], path: Path, manifest: Ma
     outputs = {p.name: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for p, c in contents.items()}
     told = {**manifest, "outputs": outputs}
     text = json.dumps(told, indent=2, default=str) + "\n"
-    _write_together({**contents, path: text.encode()})
+    write_together({**contents, path: text.encode()})
     return told
 
 
-def _write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write each beside its place first: they take their places when all of them are on the disk."""
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write each beside its place first: they take their places when all of them are on the disk.
+
+    Raises:
+        OutputError: if one cannot be written.
+    """
     with ExitStack() as stack:
         for path, content in contents.items():
             stack.enter_context(replace_file(path)).write_bytes(content)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
-from attendc.errors import OutputError
-from attendc.files import check_writable, replace_file
-from attendc.jobs.building import folder_name
-from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry
+from attendc.errors import OutputError, UsageError
+from attendc.jobs.building import assembled, named
+from attendc.jobs.outputs import check_new, write_together
+from attendc.recipe import Recipe
 from attendc.runner.run import RunOptions, executed_recipe
 from attendc.stages.loop import loop_fields
-from attendc.stages.train import DEFAULT_DATA, DEFAULT_MODEL, LAST, TRAINED
-from attendc.stages.train_config import TrainConfig
+from attendc.stages.train import LAST, TRAINED
+from attendc.stages.train_config import DEFAULT_DATA, DEFAULT_MODEL, TrainConfig
 from attendc.train import TrainOptions
 
 __all__ = ["TrainRequest", "train_checkpoint", "train_recipe"]
@@ -53,29 +52,19 @@ class TrainRequest:
 
 
 def train_recipe(request: TrainRequest, context: Context) -> Recipe:
-    """Return the recipe that a request means."""
-    foreign = ":" in request.model
-    config = TrainConfig(
-        hold_out=request.hold_out,
-        input_size=request.input_size,
-        spec_data=request.spec_data,
-        **{k: v for k, v in loop_fields(request.options).items() if k in TrainConfig.__dataclass_fields__},
-    )
-    model = ModelSection(
-        checkpoint=str(request.init) if request.init is not None else "",
-        name="" if foreign else request.model,
-        factory=request.model if foreign else "",
-        args=dict(request.model_args),
-    )
-    return Recipe(
-        name=folder_name(request.output.stem),
-        stages=(StageEntry("train", config),),
-        model=model,
-        data=DataSection(request.data),
-        seed=context.seed,
-        device=context.device,  # type: ignore[arg-type]
-        threads=context.threads,
-    )
+    """Return the recipe that a request means.
+
+    Raises:
+        UsageError: if the options ask for a teacher, since there is none.
+    """
+    loop = loop_fields(request.options)
+    distill, _ = loop.pop("distill"), loop.pop("temperature")
+    if distill > 0:
+        raise UsageError(f"distill is {distill}, but there is no teacher", hint="Leave it out")
+    config = TrainConfig(hold_out=request.hold_out, input_size=request.input_size, spec_data=request.spec_data, **loop)
+    init = str(request.init) if request.init is not None else ""
+    model = replace(named(request.model), checkpoint=init, args=dict(request.model_args))
+    return assembled(request.output.stem, model, request.data, {"train": config}, context)
 
 
 def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
@@ -88,14 +77,10 @@ def train_checkpoint(request: TrainRequest, context: Context) -> dict[str, Any]:
     if request.output.suffix != ".safetensors":
         raise OutputError(f"{request.output} does not end in .safetensors")
     for path in (request.output, last):
-        check_writable(path)
-        if path.exists() and not request.force:
-            raise OutputError(f"{path} exists already", hint="Add --force to replace it")
+        check_new(path, force=request.force)
     options = RunOptions(cached=request.cached, command="train")
     with executed_recipe(train_recipe(request, context), context, options) as executed:
         told, files = executed.work.told, executed.work.files
-        with ExitStack() as stack:  # both take their places when both are on the disk
-            for path, name in ((last, LAST), (request.output, TRAINED)):
-                stack.enter_context(replace_file(path)).write_bytes(files[name].read_bytes())
+        write_together({last: files[LAST].read_bytes(), request.output: files[TRAINED].read_bytes()})
     curve = told["curves"][0]["rows"] if told["curves"] else []
     return {"checkpoint": str(request.output), "curve": curve, **told["training"]}

@@ -13,10 +13,10 @@ from attendc.report.card import model_card
 from attendc.report.data import report_json
 from attendc.report.page import render_report
 from attendc.runner.execute import Executed, StageRun
+from attendc.stages.work import EVIDENCE
 
-__all__ = ["EVIDENCE", "write_run"]
+__all__ = ["write_run"]
 
-EVIDENCE = "evidence.json"
 RECIPE, PAGE, REPORT, CARD, LOG, STAGES = (
     "recipe.resolved.yaml",
     "report.html",

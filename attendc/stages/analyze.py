@@ -29,7 +29,7 @@ from attendc.data.preprocess import batches, fitted
 from attendc.errors import DataError, OutputError
 from attendc.files import cache_folder, replace_file
 from attendc.manifest import versions
-from attendc.opening import Opened, check_outputs, open_checkpoint, open_dataset
+from attendc.opening import Opened, check_outputs, open_dataset, open_told
 from attendc.pictures import SensitivityPicture, draw_sensitivity
 from attendc.stages.analyze_config import AnalyzeConfig
 from attendc.stages.work import Made, Work
@@ -102,9 +102,7 @@ def analyze(opened: Opened, config: AnalyzeConfig | None = None, context: Contex
 def run(config: AnalyzeConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: the numbers, and `sensitivity.svg` or .png."""
     request = work.checkpoint_request()
-    opened = open_checkpoint(request)
-    for note in opened.weights.notes:
-        context.warn(note)
+    opened = open_told(request, context)
     result = analyze(opened, config, context)
     name = f"{PICTURE}.{config.picture}"
     draw_sensitivity(folder / name, _picture(request.path.stem, config, result))

@@ -16,7 +16,7 @@ from attendc.compress.capture import capture
 from attendc.context import Context
 from attendc.converters.program import SavedProgram, load_program, save_program
 from attendc.errors import UsageError
-from attendc.opening import Opened, open_checkpoint
+from attendc.opening import Opened, open_told
 from attendc.parity import Candidate
 from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.model_facts import model_facts
@@ -155,9 +155,7 @@ def _graphs_of_source(work: Work, context: Context) -> Graphs:
         saved = load_program(path)
         is_int8 = saved.stamp["dtype"] == "int8"
         return _of_programs(None if is_int8 else saved, saved if is_int8 else None, data=work.data)
-    opened = open_checkpoint(request)
-    for note in opened.weights.notes:
-        context.warn(note)
+    opened = open_told(request, context)
     return _graphs(opened)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from attendc.artefacts import checkpoint_entry
 from attendc.checkpoint import save_checkpoint
 from attendc.compress.capture import check_classifier, probe
 from attendc.compress.masks import frozen_zeros, mask_weights
@@ -17,8 +18,7 @@ from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.errors import DataError
-from attendc.manifest import file_entry
-from attendc.opening import Opened, check_outputs, dataset_of, open_checkpoint
+from attendc.opening import Opened, check_outputs, dataset_of, open_told
 from attendc.stages.loop import loop_options
 from attendc.stages.mask_config import MaskConfig
 from attendc.stages.work import CHECKPOINT, Made, Work
@@ -79,13 +79,11 @@ def mask(opened: Opened, config: MaskConfig | None = None, context: Context | No
 
 def run(config: MaskConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: `model.masked.safetensors`."""
-    opened = open_checkpoint(work.checkpoint_request())
-    for note in opened.weights.notes:
-        context.warn(note)
+    opened = open_told(work.checkpoint_request(), context)
     masked = mask(opened, config, context)
     save_checkpoint(folder / MASKED, masked.opened.model, masked.opened.spec)
     told = {
-        "outputs": {MASKED: {"format": "safetensors", "dtype": "float32", **file_entry(folder / MASKED)}},
+        "outputs": {MASKED: checkpoint_entry(folder / MASKED)},
         "zeros": masked.zeros,
         "steps": list(masked.steps),
         "curves": [{"title": "recovery with masks", "rows": list(masked.curve)}] if masked.curve else [],

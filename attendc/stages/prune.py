@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from attendc.checkpoint import checkpoint_bytes
+from attendc.artefacts import checkpoint_entry
+from attendc.checkpoint import save_checkpoint
 from attendc.compress.capture import check_classifier, probe
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.plan import PrunePlan, plan_from_json, plan_to_json
@@ -20,10 +21,9 @@ from attendc.compress.pruning.select import Rows
 from attendc.context import Context
 from attendc.data.images import Dataset, Images, evenly
 from attendc.errors import UsageError
-from attendc.files import replace_file
-from attendc.manifest import file_entry, versions
+from attendc.manifest import versions
 from attendc.models.surgery import merged
-from attendc.opening import Opened, check_outputs, dataset_of, open_checkpoint
+from attendc.opening import Opened, check_outputs, dataset_of, open_told
 from attendc.parity import default_images
 from attendc.stages.analyze import pruning_sensitivity
 from attendc.stages.loop import loop_fields, loop_options
@@ -92,17 +92,14 @@ def prune(
 
 def run(config: PruneConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: `model.pruned.safetensors` and `plan.json`."""
-    opened = open_checkpoint(work.checkpoint_request())
-    for note in opened.weights.notes:
-        context.warn(note)
+    opened = open_told(work.checkpoint_request(), context)
     if config.plan_only:
         return _choice(opened, config, folder, context)
     pruned = prune(opened, config, context)
-    _write(folder / PLAN, plan_to_json(pruned.plan).encode())
-    _write(folder / PRUNED, checkpoint_bytes(pruned.opened.model, pruned.opened.spec))
-    entry = {"format": "safetensors", "dtype": "float32", **file_entry(folder / PRUNED)}
+    (folder / PLAN).write_text(plan_to_json(pruned.plan), encoding="utf-8")
+    save_checkpoint(folder / PRUNED, pruned.opened.model, pruned.opened.spec)
     told = {
-        "outputs": {PRUNED: entry},
+        "outputs": {PRUNED: checkpoint_entry(folder / PRUNED)},
         "pruning": {
             "plan": json.loads(plan_to_json(pruned.plan)),
             "rounds": list(pruned.rounds),
@@ -178,7 +175,7 @@ def _choice(opened: Opened, config: PruneConfig, folder: Path, context: Context)
     options = prune_options(config)
     task = _task(opened, dataset_of(opened.spec, seed=context.seed), options, context)
     choice, found = plan_pruning(opened.model, task, options, context)
-    _write(folder / PLAN, plan_to_json(choice.plan).encode())
+    (folder / PLAN).write_text(plan_to_json(choice.plan), encoding="utf-8")
     choice_told = {
         "plan": json.loads(plan_to_json(choice.plan)),
         "curve": list(choice.curve),
@@ -238,8 +235,3 @@ def _plan_text(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
         raise UsageError(f"the plan {path} cannot be read: {e}", hint="attendc prune --plan-only writes one") from e
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replace_file(path) as beside:
-        beside.write_bytes(content)

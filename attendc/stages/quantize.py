@@ -23,7 +23,7 @@ from attendc.converters.program import save_program
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.errors import DataError, UsageError
-from attendc.opening import Opened, check_outputs, open_checkpoint, open_dataset
+from attendc.opening import Opened, check_outputs, open_checkpoint, open_dataset, open_told
 from attendc.stages.loop import loop_options
 from attendc.stages.model_facts import model_facts
 from attendc.stages.quantize_config import QuantizeConfig
@@ -107,10 +107,9 @@ def quantize(
 def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: `model.int8.pt2` and `model.float32.pt2`."""
     request, source = work.checkpoint_request(), work.source_request()
-    unpruned = open_checkpoint(source)
-    opened = unpruned if request == source else open_checkpoint(request)
-    for note in unpruned.weights.notes if opened is unpruned else ():
-        context.warn(note)
+    same = request == source
+    unpruned = open_told(source, context) if same else open_checkpoint(source)  # told by the stage before
+    opened = unpruned if same else open_checkpoint(request)
     # An artefact names the checkpoint that came in, not what lay between.
     named = dataclasses.replace(opened, weights=dataclasses.replace(opened.weights, sha256=unpruned.weights.sha256))
     quantized = quantize(named, config, context, teacher=unpruned.model)

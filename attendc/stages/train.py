@@ -9,27 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attendc.artefacts import checkpoint_entry
 from attendc.checkpoint import load_model, read_weights, save_checkpoint
 from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.data.preprocess import pixel_statistics
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError, UsageError
-from attendc.manifest import file_entry
 from attendc.metrics import count_params
 from attendc.models.registry import PRESET_INPUTS, build, resolve
 from attendc.recipe import ModelSection
 from attendc.stages.loop import loop_options
 from attendc.stages.model_facts import model_facts
-from attendc.stages.train_config import TrainConfig
+from attendc.stages.train_config import DEFAULT_DATA, DEFAULT_MODEL, TrainConfig
 from attendc.stages.work import CHECKPOINT, SOURCE, Made, Work
 from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, train
 from attendc.types import Architecture, Fit, Preprocess, Spec
 
-__all__ = ["DEFAULT_DATA", "DEFAULT_MODEL", "LAST", "TRAINED", "TrainedNetwork", "run", "train_network"]
+__all__ = ["LAST", "TRAINED", "TrainedNetwork", "run", "train_network"]
 
 TRAINED, LAST = "model.trained.safetensors", "model.trained.last.safetensors"
-DEFAULT_MODEL, DEFAULT_DATA = "attendnext_nano", "fashion-mnist-mini"
 _PAD_UP_TO = 4 / 3
 """Images are padded up to the network's size if it is at most so many times theirs, and scaled beyond."""
 
@@ -89,7 +88,7 @@ def run(config: TrainConfig, work: Work, folder: Path, context: Context) -> Made
         ("best", TRAINED, trained.result.best),
     ):
         spec = _write(folder / name, trained, weights, data, epoch, options, context)
-        entries[name] = {"format": "safetensors", "dtype": "float32", **file_entry(folder / name)}
+        entries[name] = checkpoint_entry(folder / name)
         history[epoch] = spec.history
         summary[f"{epoch}_accuracy"] = spec.history[-1]["test_accuracy"]
     curve = list(trained.result.curve)

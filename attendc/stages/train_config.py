@@ -9,7 +9,10 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from attendc.recipe import CHECKED
 
-__all__ = ["TrainConfig"]
+__all__ = ["DEFAULT_DATA", "DEFAULT_MODEL", "TrainConfig"]
+
+DEFAULT_MODEL, DEFAULT_DATA = "attendnext_nano", "fashion-mnist-mini"
+"""What is trained, and on what, where nothing is said."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from attendc import parity
 from attendc.artefacts import FLOAT_PROGRAM, FORMATS, PROGRAM
 from attendc.context import Context
 from attendc.data.images import Images, evenly
@@ -21,15 +22,13 @@ from attendc.files import sha256
 from attendc.gates import WITNESS, gate_rows, is_int8
 from attendc.manifest import read_manifest
 from attendc.opening import check_outputs, open_dataset
-from attendc.parity import Candidate, Gates, Report, default_images, verify_with_outputs
+from attendc.parity import Candidate, Gates, Report, default_images
 from attendc.stages.convert import Converted, graphs_of, graphs_of_folder
 from attendc.stages.quantize import RANDOM
 from attendc.stages.verify_config import VerifyConfig
-from attendc.stages.work import Made, Work
+from attendc.stages.work import EVIDENCE, Made, Work
 
-__all__ = ["EVIDENCE", "Verified", "run", "verify", "verify_folder"]
-
-EVIDENCE = "evidence.json"
+__all__ = ["Verified", "run", "verify", "verify_folder"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def _verified(
         chosen = evenly(dataset.test, count)
     else:  # without data, random images have no meaning but their shape
         chosen = random_images(preprocess, count)
-    report, outputs = verify_with_outputs(
+    report, outputs = parity.verify(
         converted.made,
         network=network,
         graph=graphs.quantized,

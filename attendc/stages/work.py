@@ -12,13 +12,15 @@ from attendc.recipe import ModelSection
 if TYPE_CHECKING:
     from attendc.opening import CheckpointRequest
 
-__all__ = ["CHECKPOINT", "SOURCE", "Made", "Work", "merge_told"]
+__all__ = ["CHECKPOINT", "EVIDENCE", "SOURCE", "Made", "Work", "merge_told"]
 
 CHECKPOINT, SOURCE = "checkpoint", "source"
 """Facts that name the file which is the checkpoint now, and the one that training made; without them it is what came
 in."""
 
 
+EVIDENCE = "evidence.json"
+"""What `verify` writes for the report."""
 _TOLD_WHOLE = ("history",)
 """Sections that a stage tells from the beginning, since the checkpoint remembers what came before."""
 

@@ -10,9 +10,10 @@ import torch
 from nets import STAMP, Built
 from torch import Tensor
 
-from attendc.converters.to_torchscript import METADATA_FILE, write_torchscript
+from attendc.converters.to_torchscript import write_torchscript
 from attendc.errors import ConversionError, OutputError
 from attendc.runtimes import torchscript_runner
+from attendc.types import METADATA_FILE
 
 
 @pytest.mark.parametrize("count", [1, 7])  # traced with 2
