@@ -15,11 +15,10 @@ from attendc.errors import CheckpointError, DataError
 from attendc.files import sha256
 from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
 from attendc.recipe import DataSection, ModelSection, Recipe
+from attendc.stages.train_config import DEFAULT_DATA
+from attendc.types import METADATA_FILE, SPEC_KEY
 
 __all__ = ["Source", "data_name", "open_source"]
-
-_METADATA_KEY = "attendc.spec"
-_TRAINS_ON = "fashion-mnist-mini"
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,11 @@ def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> S
         DataError: the same of the data.
     """
     model, told = _fetched_model(recipe.model, context)
-    _check_data(recipe.data, context, remember=remember)
+    _check_name(recipe.data)
     name = data_name(recipe.data, model)
     hashes = {
         "checkpoint": told.get("sha256", ""),
-        "data": _hash_of_data(name, context, remember=remember),
+        "data": _hash_of_data(name, context, remember=remember, expected=recipe.data.sha256),
         "spec_data": {one: _hash_of_data(one, context, remember=remember) for one in _spec_data(recipe)},
         "factory": _factory_hash(model.factory),
     }
@@ -65,7 +64,7 @@ def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> S
 
 def data_name(data: DataSection, model: ModelSection) -> str:
     """Return the data that will be used, as far as it can be told without opening the checkpoint."""
-    return data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else _TRAINS_ON)
+    return data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else DEFAULT_DATA)
 
 
 def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection, dict[str, Any]]:
@@ -81,28 +80,30 @@ def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection,
     return replace(model, checkpoint=str(path)), told
 
 
-def _check_data(data: DataSection, context: Context, *, remember: bool) -> None:
-    """Look at what the recipe names, before any work; its name stays what it is, since it goes into every artefact."""
-    if is_uri(data.source):
-        if redacted(data.source) != data.source:
-            raise DataError(
-                f"the data {redacted(data.source)} names a secret, and its name goes into every artefact",
-                hint="Give credentials by the environment, as the file system's package takes them",
-            )
-        fetch(data.source, sha256=data.sha256, error=DataError, context=context)
-    elif data.sha256:
-        found = data_hash(data.source, remember=remember)
-        if found != data.sha256:
-            raise DataError(
-                f"the data {data.source} has the sha256 {found or 'of nothing'}, {data.sha256} is due",
-                hint="Give the data that the recipe was written for, or correct data.sha256",
-            )
+def _check_name(data: DataSection) -> None:
+    """Check that the name of the data may go into every artefact, where it stays what it is."""
+    if redacted(data.source) != data.source:
+        raise DataError(
+            f"the data {redacted(data.source)} names a secret, and its name goes into every artefact",
+            hint="Give credentials by the environment, as the file system's package takes them",
+        )
 
 
-def _hash_of_data(name: str, context: Context, *, remember: bool) -> str:
+def _hash_of_data(name: str, context: Context, *, remember: bool, expected: str = "") -> str:
+    """Return what data hashes to, fetched first if it lies elsewhere; the empty text if there is none.
+
+    Raises:
+        DataError: if it is not the data that is expected.
+    """
     if is_uri(name):
-        return content_hash(fetch(name, error=DataError, context=context))
-    return data_hash(name, remember=remember) if name else ""
+        return content_hash(fetch(name, sha256=expected, error=DataError, context=context))
+    found = data_hash(name, remember=remember) if name else ""
+    if expected and found != expected:
+        raise DataError(
+            f"the data {name} has the sha256 {found or 'of nothing'}, {expected} is due",
+            hint="Give the data that the recipe was written for, or correct data.sha256",
+        )
+    return found
 
 
 def _spec_data(recipe: Recipe) -> list[str]:
@@ -129,14 +130,14 @@ def _spec_of_safetensors(path: Path) -> Mapping[str, Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as file:
-        text = (file.metadata() or {}).get(_METADATA_KEY, "{}")
+        text = (file.metadata() or {}).get(SPEC_KEY, "{}")
     spec: Mapping[str, Any] = json.loads(text)
     return spec
 
 
 def _spec_of_program(path: Path) -> Mapping[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        name = next(n for n in archive.namelist() if n.endswith("attendc.json"))
+        name = next(n for n in archive.namelist() if n.endswith(METADATA_FILE))
         spec: Mapping[str, Any] = json.loads(json.loads(archive.read(name))["spec"])
     return spec
 

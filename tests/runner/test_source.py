@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from nets import SMALL_SPEC, STAMP, small
+from nets import NANO, SMALL_SPEC, STAMP, small
 from word_stages import recipe, word
 
 from attendc.compress.capture import capture
@@ -18,8 +18,7 @@ from attendc.files import cache_folder, sha256
 from attendc.locations import content_hash, data_hash
 from attendc.recipe import DataSection, ModelSection, StageEntry
 from attendc.runner.source import Source, open_source
-from attendc.stages.train import DEFAULT_DATA
-from attendc.stages.train_config import TrainConfig
+from attendc.stages.train_config import DEFAULT_DATA, TrainConfig
 
 MINI = "fashion-mnist-mini"
 
@@ -186,3 +185,11 @@ def test_a_factory_is_known_by_its_file(here: Path) -> None:
     assert digest("parts.net:make") == sha256(here / "parts" / "net.py")
     assert digest("parts:make") == sha256(here / "parts" / "__init__.py")
     assert digest("no.such.thing:make") == digest("") == ""
+
+
+def test_a_sum_without_a_name_is_that_of_the_checkpoints_data() -> None:
+    """The recipe names no data; what the checkpoint names is what must hash so, not the current folder."""
+    due = data_hash(DEFAULT_DATA)
+    assert of(NANO, data_sha256=due).hashes["data"] == due
+    with pytest.raises(DataError, match=f"the data {DEFAULT_DATA} has the sha256 {due}, {'0' * 64} is due"):
+        of(NANO, data_sha256="0" * 64)
