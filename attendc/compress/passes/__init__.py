@@ -13,6 +13,7 @@ from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.outcome import Outcome
 from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
@@ -22,7 +23,7 @@ from attendc.errors import AttendcError, InternalError
 
 __all__ = ["FLOAT_PASSES", "INT8_PASSES", "run_passes"]
 
-Pass = Callable[[fx.GraphModule], list[str]]
+Pass = Callable[[fx.GraphModule], Outcome]
 
 FLOAT_PASSES: Sequence[Pass] = (
     drop_no_ops,
@@ -52,7 +53,7 @@ def run_passes(gm: fx.GraphModule, passes: Sequence[Pass]) -> fx.GraphModule:
     notes: list[str] = gm.meta.setdefault("notes", [])
     for one in passes:
         try:
-            notes += one(gm)
+            notes += one(gm).notes
             tidy(gm)
         except AttendcError:
             raise

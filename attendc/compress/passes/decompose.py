@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.compress.rules import clips_like_relu
 
 __all__ = ["decompose_activations"]
@@ -23,7 +24,7 @@ __all__ = ["decompose_activations"]
 aten = torch.ops.aten
 
 
-def decompose_activations(gm: fx.GraphModule) -> list[str]:
+def decompose_activations(gm: fx.GraphModule) -> Outcome:
     """Replace SiLU (1), hardsigmoid (2), clamps (3) and numbers (4)."""
     silus = call_nodes(gm.graph, aten.silu.default)
     for node in silus:
@@ -39,7 +40,7 @@ def decompose_activations(gm: fx.GraphModule) -> list[str]:
         clipped = insert_call(gm, node, aten.hardtanh.default, (shifted, 0.0, 6.0), node)
         replace_node(gm, node, insert_call(gm, node, aten.mul.Tensor, (clipped, sixth), node))
     counts = (("SiLU", len(silus)), ("hardsigmoid", len(hard)), ("clamps", _clamps(gm)), ("numbers", _numbers(gm)))
-    return [f"spelled out {count} {name}" for name, count in counts if count]
+    return outcome(gm, *(f"spelled out {count} {name}" if count else None for name, count in counts))
 
 
 def _clamps(gm: fx.GraphModule) -> int:

@@ -6,6 +6,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["drop_no_ops"]
 
@@ -21,7 +22,7 @@ _NO_OPS = (
 )
 
 
-def drop_no_ops(gm: fx.GraphModule) -> list[str]:
+def drop_no_ops(gm: fx.GraphModule) -> Outcome:
     """Let the users of a no-op read its input, and drop the assertions that casts leave behind."""
     for node in call_nodes(gm.graph, aten._assert_tensor_metadata.default):
         gm.graph.erase_node(node)
@@ -29,7 +30,7 @@ def drop_no_ops(gm: fx.GraphModule) -> list[str]:
     nodes += [n for n in call_nodes(gm.graph, aten._to_copy.default) if _same_type(n)]
     for node in nodes:
         replace_node(gm, node, node.all_input_nodes[0])
-    return [f"dropped {len(nodes)} operations that do nothing"] if nodes else []
+    return outcome(gm, f"dropped {len(nodes)} operations that do nothing" if nodes else None)
 
 
 def _same_type(node: fx.Node) -> bool:

@@ -16,6 +16,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, insert_call, is_constant, replace_node, set_constant
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
 __all__ = ["flat_linear_as_conv"]
@@ -24,7 +25,7 @@ aten = torch.ops.aten
 _FLATTENS = (aten.view.default, aten.reshape.default, aten.flatten.using_ints)
 
 
-def flat_linear_as_conv(gm: fx.GraphModule) -> list[str]:
+def flat_linear_as_conv(gm: fx.GraphModule) -> Outcome:
     """Replace the layers of rule 1."""
     done = 0
     for node in call_nodes(gm.graph, aten.linear.default):
@@ -43,7 +44,7 @@ def flat_linear_as_conv(gm: fx.GraphModule) -> list[str]:
             gm, node, insert_call(gm, node, aten.reshape.default, (conv, [-1, len(constant(gm, weight))]), node)
         )
         done += 1
-    return [f"{done} linear layers over an image became convolutions"] if done else []
+    return outcome(gm, f"{done} linear layers over an image became convolutions" if done else None)
 
 
 def _flattens_image(node: fx.Node) -> bool:

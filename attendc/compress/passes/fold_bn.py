@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, replace_node, set_constant
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
 __all__ = ["fold_bn"]
@@ -21,7 +22,7 @@ aten = torch.ops.aten
 _BN = aten._native_batch_norm_legit_no_training.default
 
 
-def fold_bn(gm: fx.GraphModule) -> list[str]:
+def fold_bn(gm: fx.GraphModule) -> Outcome:
     """Remove every batch norm over (N, C, H, W)."""
     folded = replaced = 0
     for node in call_nodes(gm.graph, _BN):
@@ -40,8 +41,11 @@ def fold_bn(gm: fx.GraphModule) -> list[str]:
             assert user.args[1] == 0, "only the output of a batch norm is read at inference"
             replace_node(gm, user, new)
         gm.graph.erase_node(node)
-    notes = [f"folded {folded} batch norms into convolutions"] if folded else []
-    return notes + ([f"{replaced} batch norms became depthwise convolutions"] if replaced else [])
+    return outcome(
+        gm,
+        f"folded {folded} batch norms into convolutions" if folded else None,
+        f"{replaced} batch norms became depthwise convolutions" if replaced else None,
+    )
 
 
 def _factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,14 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes
+from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["free_batch"]
 
 aten = torch.ops.aten
 
 
-def free_batch(gm: fx.GraphModule) -> list[str]:
+def free_batch(gm: fx.GraphModule) -> Outcome:
     """Rewrite views and reshapes in which the batch is the only size that is not a number."""
     freed = 0
     for node in call_nodes(gm.graph, aten.view.default, aten.reshape.default):
@@ -27,7 +28,7 @@ def free_batch(gm: fx.GraphModule) -> list[str]:
         if len(unknown) == 1 and -1 not in shape and _is_batch(unknown[0]):
             node.args = (node.args[0], [d if isinstance(d, int) else -1 for d in shape])
             freed += 1
-    return [f"freed the batch size of {freed} reshapes"] if freed else []
+    return outcome(gm, f"freed the batch size of {freed} reshapes" if freed else None)
 
 
 def _is_batch(size: object) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import add_constant, call_nodes
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
 __all__ = ["give_biases"]
@@ -15,7 +16,7 @@ __all__ = ["give_biases"]
 aten = torch.ops.aten
 
 
-def give_biases(gm: fx.GraphModule) -> list[str]:
+def give_biases(gm: fx.GraphModule) -> Outcome:
     """Add the missing biases."""
     given = 0
     for node in call_nodes(gm.graph, aten.conv2d.default, aten.linear.default):
@@ -27,4 +28,4 @@ def give_biases(gm: fx.GraphModule) -> list[str]:
         bias = add_constant(gm, f"{node.name}_bias", zeros, node, trained=True)
         node.args = (*node.args[:2], bias, *node.args[3:])
         given += 1
-    return [f"gave {given} layers a bias of zeros"] if given else []
+    return outcome(gm, f"gave {given} layers a bias of zeros" if given else None)

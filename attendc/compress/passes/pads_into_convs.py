@@ -14,13 +14,14 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["pads_into_convs"]
 
 aten = torch.ops.aten
 
 
-def pads_into_convs(gm: fx.GraphModule) -> list[str]:
+def pads_into_convs(gm: fx.GraphModule) -> Outcome:
     """Remove the pads of rule 1."""
     done = 0
     for node in call_nodes(gm.graph, aten.constant_pad_nd.default, aten.pad.default):
@@ -34,7 +35,7 @@ def pads_into_convs(gm: fx.GraphModule) -> list[str]:
             conv.args = tuple(args)
         replace_node(gm, node, node.all_input_nodes[0])
         done += 1
-    return [f"{done} pads became part of convolutions"] if done else []
+    return outcome(gm, f"{done} pads became part of convolutions" if done else None)
 
 
 def _even_padding(node: fx.Node) -> list[int] | None:

@@ -15,13 +15,14 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, insert_call, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["spell_out_pools"]
 
 aten = torch.ops.aten
 
 
-def spell_out_pools(gm: fx.GraphModule) -> list[str]:
+def spell_out_pools(gm: fx.GraphModule) -> Outcome:
     """Replace adaptive pools (1) and means over the image (2)."""
     done = 0
     for node in call_nodes(gm.graph, aten.adaptive_avg_pool2d.default):
@@ -37,7 +38,7 @@ def spell_out_pools(gm: fx.GraphModule) -> list[str]:
         if _is_over_the_image(node):
             _replace_mean(gm, node)
             done += 1
-    return [f"spelled out {done} global averages as pools"] if done else []
+    return outcome(gm, f"spelled out {done} global averages as pools" if done else None)
 
 
 def _image_size(node: fx.Node) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.compress.rules import counts_every_pixel
 
 __all__ = ["pools_as_convs"]
@@ -24,7 +25,7 @@ __all__ = ["pools_as_convs"]
 aten = torch.ops.aten
 
 
-def pools_as_convs(gm: fx.GraphModule) -> list[str]:
+def pools_as_convs(gm: fx.GraphModule) -> Outcome:
     """Replace the average pools of rule 1; their weights are constants that training leaves alone."""
     done = 0
     for node in call_nodes(gm.graph, aten.avg_pool2d.default):
@@ -38,7 +39,7 @@ def pools_as_convs(gm: fx.GraphModule) -> list[str]:
         args = (x, weight, bias, stride, padding, [1, 1], channels)
         replace_node(gm, node, insert_call(gm, node, aten.conv2d.default, args, node))
         done += 1
-    return [f"{done} average pools became depthwise convolutions"] if done else []
+    return outcome(gm, f"{done} average pools became depthwise convolutions" if done else None)
 
 
 def _arguments(node: fx.Node) -> tuple[fx.Node, list[int], list[int], list[int]]:

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, insert_call, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.compress.rules import clips_like_relu
 
 __all__ = ["relu_before_pool"]
@@ -17,7 +18,7 @@ __all__ = ["relu_before_pool"]
 aten = torch.ops.aten
 
 
-def relu_before_pool(gm: fx.GraphModule) -> list[str]:
+def relu_before_pool(gm: fx.GraphModule) -> Outcome:
     """Swap each ReLU with the max pool that only it reads."""
     done = 0
     for relu in [n for n in call_nodes(gm.graph) if clips_like_relu(n)]:
@@ -29,4 +30,4 @@ def relu_before_pool(gm: fx.GraphModule) -> list[str]:
         replace_node(gm, relu, insert_call(gm, relu, pool.target, (first, *pool.args[1:]), pool))
         gm.graph.erase_node(pool)
         done += 1
-    return [f"put {done} ReLUs before their max pool"] if done else []
+    return outcome(gm, f"put {done} ReLUs before their max pool" if done else None)

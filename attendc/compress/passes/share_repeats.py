@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import fx
 
 from attendc.compress.graph import call_nodes, replace_node
+from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["share_repeats"]
 
 
-def share_repeats(gm: fx.GraphModule) -> list[str]:
+def share_repeats(gm: fx.GraphModule) -> Outcome:
     """Let the users of a call read an earlier call of the same operator with the same arguments."""
     first: dict[object, fx.Node] = {}
     shared = 0
@@ -19,4 +20,4 @@ def share_repeats(gm: fx.GraphModule) -> list[str]:
             replace_node(gm, node, first[key])
             shared += 1
         first.setdefault(key, node)
-    return [f"shared {shared} operations that were computed twice"] if shared else []
+    return outcome(gm, f"shared {shared} operations that were computed twice" if shared else None)

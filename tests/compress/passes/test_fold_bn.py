@@ -30,7 +30,7 @@ def one_channel(*, bias: bool) -> nn.Sequential:
 @pytest.mark.parametrize(("bias", "b"), [(True, 5.0), (False, 0.0)])
 def test_one_channel_against_the_formula(b: float, *, bias: bool) -> None:
     graph = raw(one_channel(bias=bias))
-    assert fold_bn(graph) == ["folded 1 batch norms into convolutions"]
+    assert fold_bn(graph).notes == ("folded 1 batch norms into convolutions",)
     (conv,) = call_nodes(tidy(graph).graph, conv2d)
     factor = 2.0 / math.sqrt(4.0 + 1e-5)  # gamma / sqrt(var + eps)
     assert constant(graph, conv.args[1]).item() == pytest.approx(3.0 * factor, rel=1e-6)
@@ -49,7 +49,7 @@ def test_a_norm_behind_a_convolution_disappears(seen: Tensor) -> None:
 def test_a_norm_behind_a_pool_becomes_a_depthwise_convolution(seen: Tensor) -> None:
     net = small("norm_after_pool")
     graph = raw(net)
-    assert fold_bn(graph) == ["1 batch norms became depthwise convolutions"]
+    assert fold_bn(graph).notes == ("1 batch norms became depthwise convolutions",)
     made = call_nodes(tidy(graph).graph, conv2d)[-1]
     assert tuple(constant(graph, made.args[1]).shape) == (4, 1, 1, 1)
     assert made.args[6] == 4  # groups
@@ -69,7 +69,7 @@ def test_a_convolution_that_others_read_too_keeps_its_weights(seen: Tensor) -> N
 
     net = settle(Shared())
     graph = raw(net)
-    assert fold_bn(graph) == ["1 batch norms became depthwise convolutions"]
+    assert fold_bn(graph).notes == ("1 batch norms became depthwise convolutions",)
     assert distance(tidy(graph), net, seen) < 1e-6
 
 
@@ -87,5 +87,5 @@ def test_a_norm_without_factor_and_offset_is_folded(seen: Tensor) -> None:
     norm.running_mean.data.fill_(0.5)
     net = nn.Sequential(nn.Conv2d(1, 2, 1), norm, nn.Flatten(1)).eval()
     graph = raw(net)
-    assert fold_bn(graph) == ["folded 1 batch norms into convolutions"]
+    assert fold_bn(graph).notes == ("folded 1 batch norms into convolutions",)
     assert distance(tidy(graph), net, seen) < 1e-6
