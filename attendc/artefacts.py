@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from attendc.context import Context
 from attendc.converters.read_onnx import inspect_onnx
+from attendc.converters.read_savedmodel import inspect_savedmodel
 from attendc.converters.read_tflite import inspect_tflite
+from attendc.converters.read_torchscript import inspect_torchscript
 from attendc.converters.tflite_io import Io
-from attendc.converters.to_onnx import write_onnx
+from attendc.converters.tflite_layout import permutes
+from attendc.converters.to_onnx import IR_VERSION, OPSET, write_onnx
+from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
-from attendc.errors import ConversionError
+from attendc.errors import ConversionError, UsageError
 from attendc.manifest import file_entry
-from attendc.parity import Candidate
 from attendc.qdq import quant_table
+from attendc.targets import DTYPES_OF, Candidate, file_name, is_quantized, pairs_of
 from attendc.types import Stamp
 
 __all__ = [
-    "DTYPES",
     "FLOAT_PROGRAM",
-    "FORMATS",
     "PROGRAM",
     "Sources",
+    "Wish",
     "artefact_entries",
     "checkpoint_entry",
-    "file_name",
     "graph_entries",
     "inspect_artefact",
     "write_artefacts",
@@ -38,9 +40,12 @@ __all__ = [
 
 PROGRAM, FLOAT_PROGRAM = "model.int8.pt2", "model.float32.pt2"
 
-FORMATS = ("tflite", "onnx", "torchscript")
-DTYPES = ("int8", "float32")
-_SUFFIXES = {"tflite": "tflite", "onnx": "onnx", "torchscript": "ts.pt"}
+_INSPECTORS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
+    "tflite": inspect_tflite,
+    "onnx": inspect_onnx,
+    "torchscript": inspect_torchscript,
+    "savedmodel": inspect_savedmodel,
+}
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,9 @@ class Sources:
     stamp: Stamp
 
 
-def file_name(kind: str, dtype: str) -> str:
-    """Return `model.int8.tflite` and the like."""
-    return f"model.{dtype}.{_SUFFIXES[kind]}"
-
-
 def inspect_artefact(kind: str, path: Path) -> dict[str, Any]:
     """Return what a file holds: `ops`, `float_ops`, `transposes` where the format can tell."""
-    if kind == "tflite":
-        return inspect_tflite(path)
-    if kind == "onnx":
-        return inspect_onnx(path)
-    return {"format": kind, "bytes": path.stat().st_size}
+    return _INSPECTORS[kind](path)
 
 
 def graph_entries(folder: Path) -> dict[str, Any]:
@@ -95,69 +91,115 @@ def artefact_entries(made: Sequence[Candidate]) -> dict[str, Any]:
     return entries
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is to be written.
+
+    Attributes:
+        formats: of `attendc.targets.FORMATS`.
+        dtypes: of `attendc.targets.DTYPES`; a format that has not all of them is written in those that it has.
+        io: type of the input and output of a quantized TFLite file.
+        opset: of ONNX; None: `to_onnx.OPSET`.
+        ir_version: of ONNX; None: `to_onnx.IR_VERSION`.
+        allow_float: keep an int8 file with float operators, and say so.
+    """
+
+    formats: Sequence[str]
+    dtypes: Sequence[str]
+    io: Io = "int8"
+    opset: int | None = None
+    ir_version: int | None = None
+    allow_float: bool = False
+
+
 def write_artefacts(
-    folder: Path,
-    sources: Sources,
-    *,
-    formats: Sequence[str],
-    dtypes: Sequence[str],
-    io: Io,
-    allow_float: bool,
-    context: Context,
+    folder: Path, sources: Sources, wish: Wish, context: Context, *, samples: Tensor | None = None
 ) -> list[Candidate]:
-    """Write each format in each dtype that exists, and return them.
+    """Write each format in each of its types that was asked for, and return them.
+
+    `samples` are real inputs (N, C, H, W), on which a simplified ONNX model is compared with the one before.
 
     Raises:
+        UsageError: if no format has any of the types.
         ConversionError: if a converter cannot, or an int8 file has float or layout operators and `allow_float` is off.
     """
-    wanted = [(k, d) for d in dtypes for k in formats if (k, d) != ("torchscript", "int8")]
-    if "torchscript" in formats and "int8" in dtypes:
-        context.say("torchscript is written in float32 only")
+    wanted = pairs_of(tuple(wish.formats), tuple(wish.dtypes))
+    for text in _left_out(wish):
+        context.say(text)
+    if not wanted:
+        raise UsageError(f"{', '.join(_left_out(wish))}", hint=f"Types that there are: {_all_types()}")
     made = []
     with context.progress("convert", len(wanted)) as advance:
         for kind, dtype in wanted:
             one = Candidate(kind, dtype, folder / file_name(kind, dtype))
-            _write(one, sources, io, context)
+            for note in _write(one, sources, wish, samples):
+                context.warn(f"{one.path.name}: {note}")
             if dtype == "int8":
-                _check_int8(one, context, allow_float=allow_float)
+                _check_int8(one, sources, context, allow_float=wish.allow_float)
             made.append(one)
             advance(1, one.path.name)
     return made
 
 
-def _write(one: Candidate, sources: Sources, io: Io, context: Context) -> None:
-    graph = sources.quantized if one.dtype == "int8" else sources.floating
+def _left_out(wish: Wish) -> list[str]:
+    """Return a sentence for each type that a format does not have."""
+    return [
+        f"{kind} is not written in {dtype}"
+        for kind in wish.formats
+        for dtype in wish.dtypes
+        if dtype not in DTYPES_OF[kind]
+    ]
+
+
+def _all_types() -> str:
+    return "; ".join(f"{kind}: {', '.join(dtypes)}" for kind, dtypes in DTYPES_OF.items())
+
+
+def _write(one: Candidate, sources: Sources, wish: Wish, samples: Tensor | None) -> Sequence[str]:
+    """Write one artefact and return what there is to say."""
+    graph = sources.quantized if is_quantized(one.name) else sources.floating
     assert graph is not None, "no artefact without the graph of its dtype"
-    stamp = sources.stamp
-    if one.dtype != "int8":
-        stamp = replace(stamp, dtype=one.dtype, calibration="")
+    stamp = replace(sources.stamp, dtype=one.dtype)
+    if not is_quantized(one.name):
+        stamp = replace(stamp, calibration="")
     if one.format == "tflite":
-        write_tflite(one.path, graph, stamp, io=io)
-    elif one.format == "onnx":
-        layers = quant_table(graph).layers if one.dtype == "int8" else None
-        for note in write_onnx(one.path, graph, stamp, layers=layers):
-            context.warn(note)
-    else:
+        return write_tflite(one.path, graph, stamp, io=wish.io)
+    if one.format == "savedmodel":
+        return write_savedmodel(one.path, graph, stamp)
+    if one.format == "torchscript":
         write_torchscript(one.path, graph, stamp)
+        return ()
+    return write_onnx(
+        one.path,
+        graph,
+        stamp,
+        layers=quant_table(graph).layers if one.dtype == "int8" else None,
+        opset=wish.opset or OPSET,
+        ir_version=wish.ir_version or IR_VERSION,
+        samples=samples,
+    )
 
 
-def _check_int8(one: Candidate, context: Context, *, allow_float: bool) -> None:
+def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_float: bool) -> None:
+    """Refuse an int8 TFLite file that is not int8 throughout; of other formats say it."""
     found = inspect_artefact(one.format, one.path)
+    assert sources.quantized is not None
+    own = permutes(sources.quantized) if one.format == "tflite" else 0
     faults = [
         f"{found[key]} {words}"
-        for key, words in (
-            ("float_ops", "float operators"),
-            ("transposes", "TRANSPOSE"),
-            ("inner_quantize_ops", "QUANTIZE or DEQUANTIZE inside"),
+        for key, words, allowed in (
+            ("float_ops", "float operators", 0),
+            ("transposes", "TRANSPOSE", own),
+            ("inner_quantize_ops", "QUANTIZE or DEQUANTIZE inside", 0),
         )
-        if found.get(key)
+        if (one.format == "tflite" and found.get(key, 0) > allowed) or (key == "float_ops" and found.get(key))
     ]
     if not faults:
         return
     text = f"{one.path.name} is not int8 throughout: {', '.join(faults)}"
     if found.get("float_op_names"):
         text += f" ({', '.join(found['float_op_names'][:3])})"
-    # The promise of int8 throughout is TFLite's. ONNX runs the same graph, with fewer integer kernels to run it with.
+    # The promise of int8 throughout is TFLite's. Others run the same graph, with fewer integer kernels to run it with.
     if not allow_float and one.format == "tflite":
         raise ConversionError(text, hint="Add --allow-float to keep it so")
     context.warn(text)

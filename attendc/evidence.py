@@ -16,9 +16,9 @@ from torch import Tensor, fx, nn
 
 from attendc.context import Context
 from attendc.data.images import Images
-from attendc.gates import FLOAT, GRAPH
 from attendc.layer_spread import Spread, TensorSpread, measure_spreads
 from attendc.metrics import top1_agreement
+from attendc.targets import FLOAT, GRAPH
 from attendc.types import Preprocess
 
 __all__ = ["MOST_SHOWN", "gather_evidence"]

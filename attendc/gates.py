@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from attendc.errors import AccuracyError, ParityError
+from attendc.targets import FLOAT, WITNESS, is_quantized
 
-__all__ = ["FLOAT", "GRAPH", "WITNESS", "GateRow", "check_verification", "gate_rows", "is_int8"]
-
-FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
+__all__ = ["GateRow", "check_verification", "gate_rows"]
 
 _HINTS = {
     "quantize": (
@@ -60,7 +59,7 @@ def gate_rows(
             rows.append(GateRow(stage, f"{what} as in the graph", "parity", equal, True, equal, text))
     reached = verification["accuracy"]
     for name, value in reached.items():
-        if is_int8(name) and name != WITNESS:
+        if is_quantized(name) and name != WITNESS:
             drop = 100 * (reached[FLOAT] - value)
             text = _sentence(verification["accuracy_failures"], f"{name} reaches ")
             passed = drop <= max_drop
@@ -80,11 +79,6 @@ def check_verification(verification: Mapping[str, Any], *, command: str = "quant
         raise ParityError("; ".join(verification["failures"]), hint=of_parity)
     if verification["accuracy_failures"]:
         raise AccuracyError("; ".join(verification["accuracy_failures"]), hint=of_accuracy)
-
-
-def is_int8(name: str) -> bool:
-    """Return whether a runner of that name computes in int8."""
-    return name != FLOAT and not name.endswith("_float32")
 
 
 def _agreement(pair: Mapping[str, Any], verification: Mapping[str, Any], min_agreement: float, stage: str) -> GateRow:

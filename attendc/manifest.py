@@ -10,7 +10,7 @@ from typing import Any
 
 from attendc import __version__
 from attendc.errors import CheckpointError
-from attendc.files import sha256
+from attendc.locations import content_hash
 
 __all__ = ["MANIFEST", "file_entry", "read_manifest", "versions", "write_manifest"]
 
@@ -35,8 +35,9 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
 
 
 def file_entry(path: Path) -> dict[str, Any]:
-    """Return {"sha256", "bytes"} of a file."""
-    return {"sha256": sha256(path), "bytes": path.stat().st_size}
+    """Return {"sha256", "bytes"} of a file, or of a folder with all that is in it."""
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return {"sha256": content_hash(path, error=CheckpointError), "bytes": sum(p.stat().st_size for p in files)}
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attendc.checkpoint import Weights, load_model, read_weights
 from attendc.context import Context
-from attendc.data.images import Dataset
+from attendc.data.images import Dataset, evenly
+from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError
 from attendc.models.registry import PRESET_INPUTS, resolve
@@ -26,8 +27,11 @@ __all__ = [
     "open_checkpoint",
     "open_dataset",
     "open_told",
+    "some_inputs",
 ]
 
+SAMPLES = 16
+"""Images that a change is compared on, unless told otherwise."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -139,6 +143,16 @@ def open_dataset(spec: Spec, *, seed: int) -> Dataset:
     return dataset
 
 
+def some_inputs(spec: Spec, context: Context, *, count: int = SAMPLES) -> Tensor | None:
+    """Return a few real inputs, float32 (N, C, H, W), on which a changed graph is compared; None without data."""
+    dataset = dataset_of(spec, seed=context.seed)
+    if dataset is None:
+        return None
+    chosen = evenly(dataset.train, count)
+    x, _ = next(batches(chosen, spec.preprocess, batch_size=len(chosen)))
+    return x
+
+
 def check_outputs(network: nn.Module, spec: Spec, dataset: Dataset) -> None:
     """Check the same of a network itself, since a foreign checkpoint does not name its classes.
 
@@ -165,7 +179,9 @@ def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
         return known if same else replace(known, architecture=replace(architecture, surgery=known.architecture.surgery))
     shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
     channels = shape[0]
-    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    default = (SAMPLES = 16
+"""Images that a change is compared on, unless told otherwise."""
+IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
     if not (request.mean and request.std):
         raise DataError(
             "the preprocessing of a checkpoint without a Spec is not known",

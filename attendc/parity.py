@@ -7,27 +7,26 @@ measured as agreement too, but gated as accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from attendc.context import Context
-from attendc.converters.read_onnx import onnx_quant_table
-from attendc.converters.read_tflite import tflite_quant_table
 from attendc.data.images import Images
 from attendc.data.preprocess import batches
 from attendc.errors import ConversionError
-from attendc.gates import FLOAT, GRAPH, WITNESS, check_verification, is_int8
+from attendc.gates import check_verification
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
-from attendc.qdq import output_params, quant_table
-from attendc.runtimes import Runner, onnx_runner, tflite_runner, torch_runner, torchscript_runner
-from attendc.types import Preprocess, QuantTable
-from attendc.witness import ReferenceRunner
+from attendc.qdq import output_params
+from attendc.read_back import read_back
+from attendc.runners import runners_of
+from attendc.runtimes import Runner
+from attendc.targets import BY_TENSORFLOW, FLOAT, WITNESS, Candidate, family_of, is_quantized
+from attendc.types import Preprocess
 
 __all__ = [
     "WITNESS",
@@ -37,7 +36,6 @@ __all__ = [
     "Report",
     "check_gates",
     "default_images",
-    "is_int8",
     "verify",
 ]
 
@@ -45,20 +43,8 @@ WITNESS_MACS = 6_000_000_000
 """Reference kernels run about 0.3 G MACs a second: the witness sees as many images as this pays for, 16 at least."""
 FEWEST_WITNESSED = 16
 _BATCH = 50
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An artefact to be compared: `format` is tflite, onnx or torchscript, `dtype` int8 or float32."""
-
-    format: str
-    dtype: str
-    path: Path
-
-    @property
-    def name(self) -> str:
-        """Return `tflite` for int8 and `tflite_float32` for float32."""
-        return self.format if self.dtype == "int8" else f"{self.format}_{self.dtype}"
+_WITNESSES = (WITNESS, BY_TENSORFLOW)
+"""They are not attendc's own files: where one cannot be run, that is said and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +125,7 @@ def verify(
     pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
     targets = torch.from_numpy(images.targets)
     reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
-    scales, weights, failures = _read_back(candidates, graph)
+    scales, weights, failures = read_back(candidates, graph)
     failures += _agreement_failures(pairs, gates, candidates, graph, images, preprocess)
     report = Report(
         len(images),
@@ -167,15 +153,15 @@ def _outputs(
     witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
     outputs: dict[str, Tensor] = {}
     notes: list[str] = []
-    for name, make in _runners(candidates, network, graph).items():
+    for name, make in runners_of(candidates, network, graph).items():
         count = witnessed if name == WITNESS else len(images)
         try:
             outputs[name] = _run(name, make(), images, preprocess, count, context)
         except ConversionError as e:
-            if name != WITNESS:
+            if name not in _WITNESSES:
                 raise
-            context.warn(f"{WITNESS} gives no evidence: {e}")
-            notes.append(f"{WITNESS} gives no evidence: {e}")
+            context.warn(f"{name} gives no evidence: {e}")
+            notes.append(f"{name} gives no evidence: {e}")
     if WITNESS in outputs:
         notes.append(f"{WITNESS} saw {witnessed} of {len(images)} images")
     return outputs, notes
@@ -189,25 +175,6 @@ def check_gates(report: Report) -> None:
         AccuracyError: if they do not, but int8 lost too much accuracy.
     """
     check_verification(report.as_json())
-
-
-def _runners(
-    candidates: Sequence[Candidate], network: torch.nn.Module, graph: fx.GraphModule | None
-) -> dict[str, Callable[[], Runner]]:
-    """Return what makes each runner, by name; a model is loaded only when its turn comes."""
-    makers: dict[str, Callable[[], Runner]] = {FLOAT: lambda: torch_runner(network)}
-    if graph is not None:
-        makers[GRAPH] = lambda: torch_runner(graph)
-    load: Mapping[str, Callable[[Path], Runner]] = {
-        "tflite": tflite_runner,
-        "onnx": onnx_runner,
-        "torchscript": torchscript_runner,
-    }
-    for one in candidates:
-        makers[one.name] = lambda one=one: load[one.format](one.path)  # type: ignore[misc]
-        if one.name == "tflite":
-            makers[WITNESS] = lambda one=one: ReferenceRunner(one.path)  # type: ignore[misc]
-    return makers
 
 
 def _run(name: str, runner: Runner, images: Images, preprocess: Preprocess, count: int, context: Context) -> Tensor:
@@ -232,63 +199,18 @@ def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
         round(largest, 3),
         round(mean, 5),
         round(min(sqnr_db(x, y), 999.0), 2),
-        gated=is_int8(a) == is_int8(b),
+        gated=family_of(a) == family_of(b),
     )
 
 
 def _compared(a: str, b: str) -> bool:
-    """Two of one family, or the float network with an int8 runner; its float32 files would only repeat that."""
-    return is_int8(a) == is_int8(b) or FLOAT in (a, b)
+    """Two of one family, or the float network with a quantized runner; its float files would only repeat that."""
+    return family_of(a) == family_of(b) or FLOAT in (a, b)
 
 
 def _float_step(logits: Tensor) -> float:
     """Return the step that an int8 output of this range would have, to measure float files by."""
     return max(float(logits.max() - logits.min()) / 255, 1e-30)
-
-
-def _read_back(
-    candidates: Sequence[Candidate], graph: fx.GraphModule | None
-) -> tuple[bool | None, bool | None, list[str]]:
-    """Return (scales equal, integers equal, failures); None where there is no int8 file."""
-    read = {"tflite": tflite_quant_table, "onnx": onnx_quant_table}
-    tables = {c.name: read[c.format](c.path) for c in candidates if c.dtype == "int8" and c.format in read}
-    if graph is None or not tables:
-        return None, None, []
-    expected = quant_table(graph)
-    failures: list[str] = []
-    scales_equal = weights_equal = True
-    for name, table in tables.items():
-        scales, weights = _unequal_scales(expected, table), _unequal_layers(expected, table)
-        scales_equal, weights_equal = scales_equal and not scales, weights_equal and not weights
-        failures += [f"{name}: {text}" for text in (scales, weights) if text]
-    return scales_equal, weights_equal, failures
-
-
-def _unequal_scales(expected: QuantTable, found: QuantTable) -> str:
-    """Return a sentence on scales that only one side has, empty if there are none."""
-    ours, theirs = set(expected.activations.values()), set(found.activations.values())
-    lost = [n for n, p in expected.activations.items() if p not in theirs]
-    strange = [n for n, p in found.activations.items() if p not in ours]
-    if not lost and not strange:
-        return ""
-    return (
-        f"{len(lost)} scales of the graph are missing ({', '.join(lost[:3]) or 'none'}), "
-        f"{len(strange)} are not the graph's ({', '.join(strange[:3]) or 'none'})"
-    )
-
-
-def _unequal_layers(expected: QuantTable, found: QuantTable) -> str:
-    """Return a sentence on layers whose weights, scales or biases differ, empty if there are none."""
-    theirs = list(found.layers.values())
-    lost = []
-    for name, layer in expected.layers.items():
-        if layer in theirs:
-            theirs.remove(layer)
-        else:
-            lost.append(name)
-    if not lost and not theirs:
-        return ""
-    return f"the integers of {len(lost)} layers differ: {', '.join(lost[:3]) or f'{len(theirs)} are new'}"
 
 
 def _agreement_failures(
@@ -318,11 +240,11 @@ def _agreement_failures(
 
 
 def _accuracy_failures(reached: Mapping[str, float], images: int, gates: Gates) -> list[str]:
-    """Return a sentence for each int8 artefact, and the graph, that lost more than allowed against float."""
+    """Return a sentence for each quantized artefact, and the graph, that lost more than allowed against float."""
     failures = []
     for name, value in reached.items():
         drop = 100 * (reached[FLOAT] - value)
-        if is_int8(name) and name != WITNESS and drop > gates.max_drop_points:
+        if is_quantized(name) and name != WITNESS and drop > gates.max_drop_points:
             failures.append(
                 f"{name} reaches {value:.2%} of {images} images, float {reached[FLOAT]:.2%}: "
                 f"{drop:.2f} points lost, {gates.max_drop_points} allowed"

@@ -39,7 +39,12 @@ LAYERS = {
     "converters": 5,
     "witness": 5,
     "layer_diff": 6,
+    "targets": 1,
     "gates": 3,
+    "read_back": 6,
+    "runners": 6,
+    "derived": 5,
+    "second_converter": 5,
     "artefacts": 7,
     "parity": 6,
     "report": 6,
@@ -57,7 +62,7 @@ LAYERS = {
 STRANGERS = {("compress", "converters"), ("converters", "compress")}
 LINKS = {"compress", "converters", "recipes"}
 HEAVY = {"torch", "tensorflow", "nncf", "numpy", "onnx", "pydantic", "yaml", "fsspec", "rich"}
-FOR_THE_CLI = {"attendc.errors", "attendc.context", "attendc.files"}
+FOR_THE_CLI = {"attendc.errors", "attendc.context", "attendc.files", "attendc.targets"}
 """What the CLI may import of attendc beside itself and the public names."""
 
 

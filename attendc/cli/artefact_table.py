@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attendc.cli.console import Console
+from attendc.targets import REFERENCES, family_of
 
 __all__ = ["print_artefacts", "print_report"]
 
@@ -19,8 +20,8 @@ def print_artefacts(console: Console, folder: Path | str, manifest: dict[str, An
             entry["dtype"],
             f"{entry['bytes']:,}",
             _percent(report["accuracy"].get(entry["name"])),
-            _percent(_agreement(report, entry["name"], entry["dtype"])),
-            str(entry.get("float_ops", "-")) if entry["dtype"] == "int8" else "all",
+            _percent(_agreement(report, entry["name"])),
+            str(entry.get("float_ops", "-")) if entry["dtype"] in ("int8", "int16") else "all",
         )
         for name, entry in manifest["outputs"].items()
         if "name" in entry
@@ -60,9 +61,9 @@ def _print_verdict(console: Console, report: dict[str, Any]) -> None:
         console.result(note)
 
 
-def _agreement(report: dict[str, Any], name: str, dtype: str) -> float | None:
+def _agreement(report: dict[str, Any], name: str) -> float | None:
     """Return the agreement of an artefact with the graph it was made from."""
-    source = "graph" if dtype == "int8" else "float"
+    source = REFERENCES[family_of(name)]
     pairs = [p for p in report["pairs"] if {p["a"], p["b"]} == {source, name}]
     return pairs[0]["top1_agreement"] if pairs else None
 

@@ -27,7 +27,10 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("convert")
 @click.argument("source", type=_PATH)
-@artefact_options("float32", "Types to write; int8 needs a source that attendc quantized.")
+@artefact_options(
+    "float32",
+    "Types to write; of a source that attendc quantized int8 too. TFLite has float16, dynamic and int16 as well.",
+)
 @checkpoint_options
 @gate_options
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")

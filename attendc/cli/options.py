@@ -13,6 +13,7 @@ import click
 
 from attendc.cli.console import Console, open_console
 from attendc.context import Context
+from attendc.targets import DTYPES, FORMATS
 
 if TYPE_CHECKING:
     from attendc import CheckpointRequest, Gates, Recipe
@@ -103,22 +104,22 @@ checkpoint_options = options(
 
 
 def artefact_options(dtypes: str, dtypes_help: str) -> Callable[[F], F]:
-    """Return --to, --dtype and --io, with the types that a command writes by default."""
+    """Return --to, --dtype, --io and what is asked of ONNX, with the types that a command writes by default."""
     return options(
         click.option(
             "--to",
             "formats",
             default="tflite,onnx,torchscript",
             show_default=True,
-            callback=names_from(("tflite", "onnx", "torchscript")),
-            help="Formats to write.",
+            callback=names_from(FORMATS),
+            help="Formats to write; savedmodel too.",
         ),
         click.option(
             "--dtype",
             "dtypes",
             default=dtypes,
             show_default=True,
-            callback=names_from(("int8", "float32")),
+            callback=names_from(DTYPES),
             help=dtypes_help,
         ),
         click.option(
@@ -128,6 +129,8 @@ def artefact_options(dtypes: str, dtypes_help: str) -> Callable[[F], F]:
             type=click.Choice(["int8", "uint8", "float32"]),
             help="Type of the int8 TFLite file's input and output.",
         ),
+        click.option("--opset", type=click.IntRange(17, 23), help="Of ONNX.  [default: 18]"),
+        click.option("--ir-version", type=click.IntRange(8, 12), help="Of the ONNX file.  [default: 8]"),
     )
 
 

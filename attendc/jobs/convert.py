@@ -30,6 +30,8 @@ class ConvertRequest:
         formats: of the artefacts.
         dtypes: of the artefacts; int8 needs a quantized source.
         io: type of the int8 TFLite file's input and output.
+        opset: of ONNX; None: the default of `attendc.converters.to_onnx`.
+        ir_version: of the ONNX file; None: the default.
         gates: what must hold.
         images: how many images verification looks at; None: by the size of the network.
         force: replace an existing folder.
@@ -41,6 +43,8 @@ class ConvertRequest:
     formats: Sequence[str] = ("tflite", "onnx", "torchscript")
     dtypes: Sequence[str] = ("float32",)
     io: Io = "int8"
+    opset: int | None = None
+    ir_version: int | None = None
     gates: Gates = field(default_factory=Gates)
     images: int | None = None
     force: bool = False
@@ -51,7 +55,14 @@ def convert_recipe(request: ConvertRequest, context: Context) -> Recipe:
     """Return the recipe that a request means."""
     formats, dtypes = tuple(request.formats), tuple(request.dtypes)
     stages = {
-        "convert": ConvertConfig(formats, dtypes, request.io, allow_float=True),  # type: ignore[arg-type]
+        "convert": ConvertConfig(
+            formats,  # type: ignore[arg-type]
+            dtypes,  # type: ignore[arg-type]
+            request.io,
+            request.opset,
+            request.ir_version,
+            allow_float=True,
+        ),
         "verify": VerifyConfig(request.images, request.gates.min_agreement, request.gates.max_drop_points),
     }
     return recipe_of(f"{request.source.path.stem}-converted", request.source, stages, context)

@@ -45,6 +45,8 @@ class QuantizeRequest:
         formats: of the artefacts.
         dtypes: of the artefacts.
         io: type of the int8 TFLite file's input and output.
+        opset: of ONNX; None: the default of `attendc.converters.to_onnx`.
+        ir_version: of the ONNX file; None: the default.
         gates: what must hold.
         images: how many images verification looks at; None: by the size of the network.
         allow_float: let operators that cannot be int8 stay float.
@@ -62,6 +64,8 @@ class QuantizeRequest:
     formats: Sequence[str] = ("tflite", "onnx", "torchscript")
     dtypes: Sequence[str] = ("int8", "float32")
     io: Io = "int8"
+    opset: int | None = None
+    ir_version: int | None = None
     gates: Gates = field(default_factory=Gates)
     images: int | None = None
     allow_float: bool = False
@@ -93,6 +97,8 @@ def quantize_recipe(request: QuantizeRequest, context: Context) -> Recipe:
             tuple(request.formats),  # type: ignore[arg-type]
             tuple(request.dtypes),  # type: ignore[arg-type]
             request.io,
+            request.opset,
+            request.ir_version,
             request.allow_float,
         ),
         "verify": VerifyConfig(

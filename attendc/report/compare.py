@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from attendc.errors import UsageError
-from attendc.report.facts import FLOAT, WITNESS, accuracies, verdict
+from attendc.report.facts import accuracies, verdict
 from attendc.report.words import percent
+from attendc.targets import FLOAT, WITNESS
 
 __all__ = ["SCHEMA", "Comparison", "Entry", "Row", "compare_runs", "comparison_json"]
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
+from attendc.targets import FLOAT, REFERENCES, family_of
+
 __all__ = [
-    "FLOAT",
-    "GRAPH",
-    "WITNESS",
     "Artefact",
     "Reference",
     "Verdict",
@@ -26,9 +25,6 @@ __all__ = [
     "verdict",
 ]
 
-FLOAT, GRAPH, WITNESS = "float", "graph", "tflite_reference"
-"""Names of runners that are no file: as in attendc.parity, which imports torch."""
-
 Pair = Mapping[str, Any]
 
 
@@ -39,8 +35,8 @@ class Artefact:
     Attributes:
         file: its name in the run's folder.
         name: as the verification calls it; empty where the file itself was not run.
-        format: tflite, onnx, torchscript or pt2.
-        dtype: int8 or float32.
+        format: tflite, onnx, torchscript, savedmodel or pt2.
+        dtype: one of `attendc.targets.DTYPES`.
         bytes: of the file.
         sha256: of the file.
         accuracy: top-1 in 0..1.
@@ -48,7 +44,7 @@ class Artefact:
         drop: points of accuracy below the float network on the same images.
         agreement_float: part of the images on which its class is the float network's.
         agreement_source: the same with what the file was made from.
-        source: what that is: `graph` for int8, `float` for float32.
+        source: what that is: `graph` for int8, `float` for float32 and float16, else what was derived from the graph.
         float_ops: operators that compute in float.
         transposes: TRANSPOSE operators.
         ops: name of an operator -> how many there are.
@@ -180,7 +176,7 @@ def is_number(value: object) -> bool:
 
 def _artefact(manifest: Mapping[str, Any], file: str, entry: Mapping[str, Any]) -> Artefact:
     name, dtype = str(entry.get("name") or ""), str(entry.get("dtype") or "")
-    reached, source = accuracies(manifest), GRAPH if dtype == "int8" else FLOAT
+    reached, source = accuracies(manifest), REFERENCES[family_of(name or f"graph_{dtype}")]
     accuracy = reached.get(name)
     return Artefact(
         file=file,

@@ -8,13 +8,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from attendc.report.facts import FLOAT, Artefact, accuracies, images_of, is_number, references
+from attendc.report.facts import Artefact, accuracies, images_of, is_number, references
 from attendc.report.lines import curve_pictures, draw_layers, draw_steps
 from attendc.report.matrix import agreement_of, draw_agreement
 from attendc.report.ranges import draw_histogram, draw_scales, int8_span, scales_of
 from attendc.report.scatter import Point, draw_sizes
 from attendc.report.tables import curve_table, layer_table, step_table
 from attendc.report.words import count, percent, points, yaml_text
+from attendc.targets import FLOAT
 
 __all__ = [
     "agreement_section",

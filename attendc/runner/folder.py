@@ -35,8 +35,9 @@ def write_run(executed: Executed, manifest: Mapping[str, Any], folder: Path, log
     """
     outputs = manifest["outputs"]
     for stage in executed.stages:  # in order: where two made a file of one name, the last counts
-        stage.entry.copy_to(folder, [n for n in stage.entry.files if n in outputs])
-        _write_stage(stage, folder / STAGES, [n for n in stage.entry.files if n not in outputs])
+        made = [n for n in stage.entry.files if _top(n) in outputs]
+        stage.entry.copy_to(folder, made)
+        _write_stage(stage, folder / STAGES, [n for n in stage.entry.files if n not in made])
     evidence = _evidence(executed)
     _write(folder / RECIPE, recipe_to_yaml(executed.recipe))
     _write(folder / PAGE, render_report(manifest, evidence))
@@ -44,6 +45,11 @@ def write_run(executed: Executed, manifest: Mapping[str, Any], folder: Path, log
     _write(folder / CARD, model_card(manifest, evidence))
     _write(folder / LOG, "".join(f"{line}\n" for line in log))
     write_manifest(folder, manifest)
+
+
+def _top(name: str) -> str:
+    """Return the output that a file of a stage belongs to: itself, or the folder that is the output."""
+    return name.partition("/")[0]
 
 
 def _write_stage(stage: StageRun, folder: Path, names: Sequence[str]) -> None:

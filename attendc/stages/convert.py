@@ -11,17 +11,17 @@ from typing import Any
 from torch import fx
 
 from attendc import __version__
-from attendc.artefacts import FLOAT_PROGRAM, PROGRAM, Sources, artefact_entries, graph_entries, write_artefacts
+from attendc.artefacts import FLOAT_PROGRAM, PROGRAM, Sources, Wish, artefact_entries, graph_entries, write_artefacts
 from attendc.compress.capture import capture
 from attendc.context import Context
 from attendc.converters.program import SavedProgram, load_program, save_program
 from attendc.errors import UsageError
-from attendc.opening import Opened, open_told
-from attendc.parity import Candidate
+from attendc.opening import Opened, open_told, some_inputs
 from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.model_facts import model_facts
 from attendc.stages.quantize import Quantized
 from attendc.stages.work import Made, Work
+from attendc.targets import Candidate, is_quantized
 from attendc.types import Spec, Stamp
 
 __all__ = ["Converted", "Graphs", "convert", "graphs_of", "graphs_of_folder", "run"]
@@ -173,26 +173,22 @@ def _of_programs(floating: SavedProgram | None, quantized: SavedProgram | None, 
 
 
 def _check_dtypes(graphs: Graphs, config: ConvertConfig, *, source: Path | None = None) -> None:
-    held = (("int8", graphs.quantized), ("float32", graphs.floating))
-    missing = [d for d, g in held if d in (config.dtypes or ()) and g is None]
-    if missing:
-        raise UsageError(
-            f"{source or 'what is converted'} holds no {missing[0]} graph",
-            hint="attendc quantize makes a folder with both" if missing == ["int8"] else "Give the folder instead",
-        )
+    for dtype in config.dtypes or ():
+        quantized = is_quantized(f"model_{dtype}")
+        if (graphs.quantized if quantized else graphs.floating) is None:
+            needed = "quantized" if quantized else "float"
+            raise UsageError(
+                f"{source or 'what is converted'} holds no {needed} graph, of which {dtype} is made",
+                hint="attendc quantize makes a folder with both" if quantized else "Give the folder instead",
+            )
 
 
 def _write(graphs: Graphs, folder: Path, config: ConvertConfig, context: Context) -> Converted:
     held = [d for d, g in (("int8", graphs.quantized), ("float32", graphs.floating)) if g is not None]
-    made = write_artefacts(
-        folder,
-        Sources(graphs.floating, graphs.quantized, graphs.stamp),
-        formats=config.to,
-        dtypes=config.dtypes or held,
-        io=config.io,
-        allow_float=config.allow_float,
-        context=context,
-    )
+    sources = Sources(graphs.floating, graphs.quantized, graphs.stamp)
+    samples = some_inputs(graphs.spec, context) if "onnx" in config.to else None
+    wish = Wish(config.to, config.dtypes or held, config.io, config.opset, config.ir_version, config.allow_float)
+    made = write_artefacts(folder, sources, wish, context, samples=samples)
     return Converted(graphs, tuple(made))
 
 

@@ -12,21 +12,22 @@ from typing import Any
 from torch import Tensor
 
 from attendc import parity
-from attendc.artefacts import FLOAT_PROGRAM, FORMATS, PROGRAM
+from attendc.artefacts import FLOAT_PROGRAM, PROGRAM
 from attendc.context import Context
 from attendc.data.images import Images, evenly
 from attendc.data.preprocess import random_images
 from attendc.errors import CheckpointError, ParityError, UsageError
 from attendc.evidence import gather_evidence
-from attendc.files import sha256
-from attendc.gates import WITNESS, gate_rows, is_int8
+from attendc.gates import gate_rows
+from attendc.locations import content_hash
 from attendc.manifest import read_manifest
 from attendc.opening import check_outputs, open_dataset
-from attendc.parity import Candidate, Gates, Report, default_images
+from attendc.parity import Gates, Report, default_images
 from attendc.stages.convert import Converted, graphs_of, graphs_of_folder
 from attendc.stages.quantize import RANDOM
 from attendc.stages.verify_config import VerifyConfig
 from attendc.stages.work import EVIDENCE, Made, Work
+from attendc.targets import FORMATS, WITNESS, Candidate, family_of, is_quantized
 
 __all__ = ["Verified", "run", "verify", "verify_folder"]
 
@@ -136,7 +137,7 @@ def _converted(work: Work) -> Converted:
     """Return the artefacts of the stages before, or those of the folder that came in."""
     if "artefacts" in work.facts:
         graphs = graphs_of(work.files)
-        made = tuple(Candidate(f, d, work.files[name]) for f, d, name in work.facts["artefacts"])
+        made = tuple(Candidate(f, d, work.path_of(name)) for f, d, name in work.facts["artefacts"])
         return Converted(graphs, made)
     if not work.model.checkpoint or work.source.is_file():
         raise UsageError("there is nothing to verify", hint="Add the stage convert before verify")
@@ -160,9 +161,9 @@ def _converted_folder(folder: Path, data: str) -> Converted:
 
 def _check_hashes(folder: Path, outputs: dict[str, dict[str, object]]) -> None:
     for name, entry in outputs.items():
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise CheckpointError(f"{folder / name} is missing", hint="Quantize again")
-        if sha256(folder / name) != entry["sha256"]:
+        if content_hash(folder / name, error=CheckpointError) != entry["sha256"]:
             raise ParityError(
                 f"{folder / name} is not the file that the manifest describes: its sha256 differs",
                 hint="Quantize again, or convert from the .pt2",
@@ -170,6 +171,11 @@ def _check_hashes(folder: Path, outputs: dict[str, dict[str, object]]) -> None:
 
 
 def _accuracy_steps(report: Report, last: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the rows that follow those of pruning: the quantized graph, and each int8 artefact."""
-    names = [name for name in report.accuracy if is_int8(name) and name != WITNESS]
-    return [{**last, "step": f"int8 {name}", "accuracy": report.accuracy[name]} for name in names]
+    """Return the rows that follow those of pruning: the quantized graph, and each quantized artefact."""
+    names = [name for name in report.accuracy if is_quantized(name) and name != WITNESS]
+    return [{**last, "step": _step_name(name), "accuracy": report.accuracy[name]} for name in names]
+
+
+def _step_name(name: str) -> str:
+    """Return `int8 onnx`; a name that tells its type already stays: `tflite_dynamic`."""
+    return f"int8 {name}" if family_of(name) == "int8" else name

@@ -77,6 +77,13 @@ class Work:
             self.data,
         )
 
+    def path_of(self, name: str) -> Path:
+        """Return where an output of the stages before lies: a file, or the folder of the files below `name`."""
+        if name in self.files:
+            return self.files[name]
+        inner = next(one for one in self.files if one.startswith(f"{name}/"))
+        return self.files[inner].parents[inner.count("/") - name.count("/") - 1]
+
     def after(self, made: Made, files: Mapping[str, Path]) -> Work:
         """Return what the next stage finds."""
         return replace(
