@@ -32,6 +32,7 @@ __all__ = [
 
 SAMPLES = 16
 """Images that a change is compared on, unless told otherwise."""
+
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -179,9 +180,7 @@ def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
         return known if same else replace(known, architecture=replace(architecture, surgery=known.architecture.surgery))
     shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
     channels = shape[0]
-    default = (SAMPLES = 16
-"""Images that a change is compared on, unless told otherwise."""
-IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
     if not (request.mean and request.std):
         raise DataError(
             "the preprocessing of a checkpoint without a Spec is not known",
