@@ -1,14 +1,14 @@
-"""Every artefact of a folder in one table: bytes, accuracy, agreement, and milliseconds at batch 1 against PyTorch.
+r"""Every artefact of a folder in one table: bytes, accuracy, agreement, and milliseconds at batch 1 against PyTorch.
 
-    attendc quantize CHECKPOINT --int8 --to tflite,onnx,torchscript,savedmodel \\
+    attendc quantize CHECKPOINT --int8 --to tflite,onnx,torchscript,savedmodel \
         --dtype int8,float32,float16,dynamic,int16 -o FOLDER
     OMP_NUM_THREADS=1 python benchmarks/targets.py FOLDER [ROUNDS]
 
 - `accuracy` and `agreement` (top-1, with what the file was made from) are those of the folder's manifest.
-- `time` is one image through the runtime with one thread, input and output in float32 (N, C, H, W) as verification hands
-  them over, relative to the float32 network in PyTorch (eager, batch norms folded) measured in the same run: in every
-  round each file runs once more, in an order drawn anew, and is compared with PyTorch in that round. The median of
-  all rounds, with the middle half. x86, not ARM.
+- `time` is one image through the runtime with one thread, input and output in float32 (N, C, H, W) as verification
+  hands them over, relative to the float32 network in PyTorch (eager, batch norms folded) measured in the same run: in
+  every round each file runs once more, in an order drawn anew, and is compared with PyTorch in that round. The median
+  of all rounds, with the middle half. x86, not ARM.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import attendc
 from attendc.data.preprocess import batches
+from attendc.data.sources import load_dataset
 from attendc.runners import runners_of
 from attendc.runtimes import Runner
 from attendc.stages.convert import graphs_of_folder
@@ -79,22 +79,23 @@ def main() -> None:
     manifest, made = artefacts(folder)
     graphs = graphs_of_folder(folder)
     assert graphs.floating is not None
-    dataset = attendc.load_dataset(graphs.spec.data)
+    dataset = load_dataset(graphs.spec.data)
     x, _ = next(batches(dataset.test, graphs.spec.preprocess, batch_size=1))
     makers = runners_of(made, graphs.floating, graphs.quantized)
     names = {one.name: one for one in made}
     with torch.no_grad():
         found = ratios({name: makers[name]() for name in (FLOAT, *names)}, x, rounds)
     reached = manifest["verification"]["accuracy"]
-    print("| file | bytes | accuracy | agreement | time |\n|---|---|---|---|---|")
-    print(f"| PyTorch, float32 | | {reached[FLOAT]:.2%} | | 1 |")
+    lines = ["| file | bytes | accuracy | agreement | time |", "|---|---|---|---|---|"]
+    lines.append(f"| PyTorch, float32 | | {reached[FLOAT]:.2%} | | 1 |")
     for name, one in names.items():
         low, middle, high = statistics.quantiles(found[name], n=4)
         entry = manifest["outputs"][one.path.name]
-        print(
+        lines.append(
             f"| `{one.path.name}` | {entry['bytes']:,} | {reached[name]:.2%} | {agreement(manifest, name)} "
             f"| {middle:.3f} ({low:.3f} to {high:.3f}) |"
         )
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -11,18 +11,17 @@ import pytest
 from nets import STAMP, Built
 
 from attendc.artefacts import (
-    FORMATS,
     Sources,
+    Wish,
     artefact_entries,
-    file_name,
     graph_entries,
     inspect_artefact,
     write_artefacts,
 )
 from attendc.context import Context
-from attendc.errors import ConversionError, OutputError
+from attendc.errors import ConversionError, OutputError, UsageError
 from attendc.files import sha256
-from attendc.parity import Candidate
+from attendc.targets import FORMATS, Candidate
 
 pytestmark = pytest.mark.slow  # every format is converted to
 
@@ -36,15 +35,8 @@ def write(
     dtypes: Sequence[str] = ("int8",),
     allow_float: bool = False,
 ) -> list[Candidate]:
-    return write_artefacts(
-        folder,
-        sources,
-        formats=formats,
-        dtypes=dtypes,
-        io="int8",
-        allow_float=allow_float,
-        context=context or Context(),
-    )
+    wish = Wish(formats, dtypes, allow_float=allow_float)
+    return write_artefacts(folder, sources, wish, context or Context())
 
 
 @pytest.fixture
@@ -59,26 +51,26 @@ def mislabelled(built: Built) -> Sources:
     return Sources(None, built.floating, STAMP)
 
 
-@pytest.mark.parametrize(
-    ("kind", "dtype", "name"),
-    [
-        ("tflite", "int8", "model.int8.tflite"),
-        ("onnx", "float32", "model.float32.onnx"),
-        ("torchscript", "float32", "model.float32.ts.pt"),
-    ],
-)
-def test_files_are_named_by_dtype_and_format(kind: str, dtype: str, name: str) -> None:
-    assert file_name(kind, dtype) == name
-
-
-def test_every_format_is_written_in_every_dtype_but_int8_torchscript(sources: Sources, tmp_path: Path) -> None:
+def test_every_format_is_written_in_every_type_that_it_has(sources: Sources, tmp_path: Path) -> None:
     said: list[str] = []
     context = Context(say=said.append)
-    made = write(tmp_path, sources, context, formats=("tflite", "onnx", "torchscript"), dtypes=("int8", "float32"))
-    names = {"tflite", "onnx", "tflite_float32", "onnx_float32", "torchscript_float32"}
-    assert {one.name for one in made} == names
+    made = write(tmp_path, sources, context, formats=("tflite", "onnx", "torchscript"), dtypes=("int8", "float16"))
+    assert {one.name for one in made} == {"tflite", "onnx", "torchscript", "tflite_float16"}
     assert {one.path.name for one in made} == {p.name for p in tmp_path.iterdir()}
-    assert said == ["torchscript is written in float32 only"]
+    assert said == ["onnx is not written in float16", "torchscript is not written in float16"]
+
+
+def test_a_type_that_no_format_asked_for_has_is_refused(sources: Sources, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"onnx is not written in dynamic.*tflite: int8, float32, float16, dynamic"):
+        write(tmp_path, sources, formats=("onnx",), dtypes=("dynamic",))
+
+
+def test_the_entry_of_a_folder_counts_all_that_is_in_it(sources: Sources, tmp_path: Path) -> None:
+    (entry,) = artefact_entries(write(tmp_path, sources, formats=("savedmodel",), dtypes=("float32",))).values()
+    files = [p for p in (tmp_path / "model.float32.savedmodel").rglob("*") if p.is_file()]
+    assert entry["bytes"] == sum(p.stat().st_size for p in files)
+    assert len(entry["sha256"]) == 64
+    assert entry["transposes"] == 0
 
 
 def test_entries_say_what_is_in_the_files(sources: Sources, tmp_path: Path) -> None:
@@ -101,11 +93,6 @@ def test_float_artefacts_carry_no_calibration(sources: Sources, tmp_path: Path) 
     stamps = {d: inspect_artefact("onnx", tmp_path / f"model.{d}.onnx")["metadata"] for d in ("int8", "float32")}
     assert [stamps["int8"][f"attendc.{k}"] for k in ("dtype", "calibration")] == ["int8", STAMP.calibration]
     assert [stamps["float32"][f"attendc.{k}"] for k in ("dtype", "calibration")] == ["float32", ""]
-
-
-def test_of_torchscript_format_and_bytes_are_known(tmp_path: Path) -> None:
-    (tmp_path / "x.ts.pt").write_bytes(b"12345")
-    assert inspect_artefact("torchscript", tmp_path / "x.ts.pt") == {"format": "torchscript", "bytes": 5}
 
 
 def test_an_int8_file_with_float_operators_is_refused(mislabelled: Sources, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from nets import SMALL
 from attendc.data.images import Images
 from attendc.data.preprocess import random_images
 from attendc.errors import AccuracyError, AttendcError, ParityError
-from attendc.gates import FLOAT, GRAPH, WITNESS, check_verification, gate_rows, is_int8
+from attendc.gates import check_verification, gate_rows
 from attendc.parity import Gates, Pair, Report, _accuracy_failures, _agreement_failures
+from attendc.targets import FLOAT, GRAPH, WITNESS, family_of, is_quantized
 
-NAMES = (FLOAT, GRAPH, "tflite", WITNESS, "onnx", "tflite_float32", "onnx_float32", "torchscript_float32")
+NAMES = (FLOAT, GRAPH, "tflite", WITNESS, "onnx", "tflite_float32", "onnx_float32", "tflite_dynamic", "graph_int16")
 IMAGES: Images = random_images(SMALL, 1)
 PARTS = st.floats(0, 1) | st.sampled_from([0.9, 0.98, 0.99, 1.0])
 
@@ -26,7 +27,7 @@ def verifications(draw: st.DrawFn) -> tuple[Report, Gates]:
     names = [FLOAT, *draw(st.lists(st.sampled_from(NAMES[1:]), unique=True))]
     reached = {name: draw(PARTS) for name in names} if draw(st.booleans()) else {}
     pairs = tuple(
-        Pair(a, b, 100, draw(PARTS), 0.0, 0.0, 99.0, is_int8(a) == is_int8(b))
+        Pair(a, b, 100, draw(PARTS), 0.0, 0.0, 99.0, family_of(a) == family_of(b))
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     )
@@ -75,7 +76,7 @@ def test_there_is_a_row_for_each_thing_that_must_hold(case: tuple[Report, Gates]
     assert len(names) == len(set(names))
     pairs = [f"agreement of {p.a} with {p.b}" for p in report.pairs if p.gated]
     read_back = ["scales as in the graph", "integer weights as in the graph"] if report.scales_equal is not None else []
-    lost = [f"accuracy lost by {n}" for n in report.accuracy if is_int8(n) and n != WITNESS]
+    lost = [f"accuracy lost by {n}" for n in report.accuracy if is_quantized(n) and n != WITNESS]
     assert names == [*pairs, *read_back, *lost]
 
 
@@ -128,11 +129,3 @@ def test_parity_comes_before_accuracy() -> None:
     with pytest.raises(AccuracyError, match=r"^z\. "):
         check_verification(a_report(accuracy_failures=["z"]))
     check_verification(a_report())
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("float", False), ("graph", True), ("tflite", True), ("tflite_reference", True), ("onnx_float32", False)],
-)
-def test_which_runners_are_int8(name: str, expected: bool) -> None:
-    assert is_int8(name) is expected

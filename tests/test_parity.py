@@ -13,14 +13,16 @@ import torch
 from nets import SMALL, STAMP, Built, changed_onnx, changed_tflite, reloaded, some
 from torch import fx, nn
 
+from attendc.artefacts import Sources, Wish, write_artefacts
 from attendc.compress.plan import apply_plan, plan_from_ranges
 from attendc.context import Context
 from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.converters.to_onnx import write_onnx
 from attendc.data.images import Dataset
 from attendc.errors import AccuracyError, ParityError
-from attendc.parity import Candidate, Gates, Report, check_gates, default_images, verify
+from attendc.parity import Gates, Report, check_gates, default_images, verify
 from attendc.qdq import quant_table
+from attendc.targets import DTYPES, FORMATS, Candidate, is_quantized
 from attendc.types import QuantParams
 
 pytestmark = pytest.mark.slow  # whole folders are made and verified
@@ -45,8 +47,16 @@ def candidates(files: dict[str, Path]) -> list[Candidate]:
 
 
 @pytest.fixture(scope="module")
-def healthy(proof: Verify, files: dict[str, Path]) -> Report:
-    return proof(candidates(files))
+def everything(built: Built, tmp_path_factory: pytest.TempPathFactory) -> list[Candidate]:
+    """Return every format in every type that it has."""
+    wish = Wish(FORMATS, DTYPES)
+    sources = Sources(built.floating, built.quantized, STAMP)
+    return write_artefacts(tmp_path_factory.mktemp("everything"), sources, wish, Context())
+
+
+@pytest.fixture(scope="module")
+def healthy(proof: Verify, everything: list[Candidate]) -> Report:
+    return proof(everything)
 
 
 # A healthy set
@@ -59,20 +69,23 @@ def test_a_healthy_set_passes(healthy: Report) -> None:
 
 
 def test_everything_is_run_and_the_witness_too(healthy: Report) -> None:
-    int8, floats = {"graph", "tflite", "tflite_reference", "onnx"}, {"float", "tflite_float32", "onnx_float32"}
-    assert set(healthy.accuracy) == int8 | floats | {"torchscript_float32"}
+    formats = ("tflite", "onnx", "torchscript", "savedmodel")
+    int8 = {"graph", "tflite_reference", *formats}
+    floats = {"float", "tflite_float16", "tflite_by_tensorflow_float32", *(f"{f}_float32" for f in formats)}
+    others = {"graph_dynamic", "tflite_dynamic", "graph_int16", "tflite_int16"}
+    assert set(healthy.accuracy) == int8 | floats | others
     gated = {frozenset((p.a, p.b)) for p in healthy.pairs if p.gated}
-    assert len(gated) == math.comb(4, 2) + math.comb(4, 2)  # all pairs of each family
+    assert len(gated) == math.comb(6, 2) + math.comb(7, 2) + 1 + 1  # all pairs of each family
 
 
 def test_between_the_families_only_float_is_compared_and_not_gated(healthy: Report) -> None:
     others = {(p.a, p.b) for p in healthy.pairs if not p.gated}
-    assert others == {("float", n) for n in ("graph", "tflite", "tflite_reference", "onnx")}
+    assert others == {("float", n) for n in healthy.accuracy if is_quantized(n)}
 
 
 def test_float_files_agree_on_every_image(healthy: Report) -> None:
     floats = [p for p in healthy.pairs if p.a == "float" and p.gated]
-    assert [p.top1_agreement for p in floats] == [1.0] * 3
+    assert [p.top1_agreement for p in floats] == [1.0] * 6
 
 
 def test_the_report_is_plain_data(healthy: Report) -> None:

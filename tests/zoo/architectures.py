@@ -66,7 +66,9 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "repvgg_a0": _timm("repvgg_a0"),
     "convnext_atto": _timm("convnext_atto", depths=(1, 1, 2, 1)),
     "vit_tiny": _timm("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2),
-    "swin_tiny": _timm("swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4)),
+    "swin_tiny": _timm(
+        "swin_tiny_patch4_window7_224", img_size=32, window_size=4, embed_dim=24, depths=(2, 2), num_heads=(2, 4)
+    ),
     "mobilevit_xxs": _timm("mobilevit_xxs"),
     "ghostnet": _timm("ghostnet_050"),
     "mixer": _timm("mixer_s32_224", img_size=32, patch_size=8, num_blocks=2, embed_dim=64),
