@@ -18,6 +18,7 @@ import attendc
 import attendc.recipes
 from attendc.reader.schema import recipe_schema
 from attendc.runner.run import Run
+from attendc.targets import DTYPES, FORMATS, file_name, pairs_of
 
 FILES = sorted(Path(attendc.recipes.__file__).parent.glob("*.yaml"))
 NAMES = [file.stem for file in FILES]
@@ -48,6 +49,7 @@ PRUNE = ["stages.prune.batch_size=8", "stages.prune.importance_images=16", "stag
 SMALLER = {
     "compare-ptq-qat": [*QUANTIZE, *VERIFY],
     "float-all-targets": ["stages.verify.images=20"],
+    "int8-all-targets": ["stages.quantize.calib=8", *VERIFY],
     "int8-ptq": ["stages.quantize.calib=8", *VERIFY],
     "int8-qat": ["vars.epochs=1", *QUANTIZE, *VERIFY],
     "prune-qat-arm": ["vars.epochs=1", *PRUNE, *QUANTIZE, *VERIFY],
@@ -87,11 +89,24 @@ def check_int8_qat(run: Run) -> None:
 
 
 def check_float_all_targets(run: Run) -> None:
-    files = [*FLOAT_FILES, "model.float32.ts.pt"]
+    files = [*FLOAT_FILES, "model.float32.ts.pt", "model.float32.savedmodel", "model.float16.tflite"]
     assert {name for name in run.manifest["outputs"] if not name.endswith(".pt2")} == set(files)
     pairs = {frozenset((p["a"], p["b"])): p["top1_agreement"] for p in run.manifest["verification"]["pairs"]}
-    four = ["float", "tflite_float32", "onnx_float32", "torchscript_float32"]
-    assert pairs == {frozenset(two): 1.0 for two in itertools.combinations(four, 2)}
+    formats = ("tflite", "onnx", "torchscript", "savedmodel")
+    all_of_them = ["float", "tflite_float16", "tflite_by_tensorflow_float32", *(f"{f}_float32" for f in formats)]
+    assert pairs == {frozenset(two): 1.0 for two in itertools.combinations(all_of_them, 2)}
+
+
+def check_int8_all_targets(run: Run) -> None:
+    check_int8(run, *(file_name(kind, dtype) for kind, dtype in pairs_of(FORMATS, DTYPES)))
+    folder = Path(run.folder)
+    assert (folder / "model.int8.savedmodel" / "saved_model.pb").exists()
+    assert set(run.manifest["verification"]["accuracy"]) >= {
+        "tflite_dynamic",
+        "tflite_int16",
+        "torchscript",
+        "savedmodel",
+    }
 
 
 def check_prune_qat_arm(run: Run) -> None:
@@ -118,6 +133,7 @@ def check_compare_ptq_qat(run: Run) -> None:
 CHECKS: dict[str, Callable[[Run], None]] = {
     "compare-ptq-qat": check_compare_ptq_qat,
     "float-all-targets": check_float_all_targets,
+    "int8-all-targets": check_int8_all_targets,
     "int8-ptq": check_int8_ptq,
     "int8-qat": check_int8_qat,
     "prune-qat-arm": check_prune_qat_arm,
