@@ -15,7 +15,7 @@ from attendc.types import Layer, QuantTable
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["inspect_onnx", "onnx_quant_table"]
+__all__ = ["external_files", "inspect_onnx", "load_onnx", "onnx_quant_table"]
 
 _QUANTIZE = ("QuantizeLinear", "DequantizeLinear")
 _SHAPE_ONLY = ("Shape", "Gather", "Concat", "Constant", "Unsqueeze", "Squeeze", "Cast", "Slice")
@@ -50,7 +50,7 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
     runtime cannot make it an integer kernel, or one for which it has none. ReLU and Clip that alone read a layer
     belong to it.
     """
-    model = _load(path)
+    model = load_onnx(path)
     ops = Counter(node.op_type for node in model.graph.node)
     return {
         "format": "onnx",
@@ -69,7 +69,7 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
 
 def onnx_quant_table(path: Path) -> QuantTable:
     """Return (scale, zero point) behind every QuantizeLinear and the integers of every layer, by tensor name."""
-    model = _load(path)
+    model = load_onnx(path)
     values = _initializers(model)
     producers = {o: n for n in model.graph.node for o in n.output}
     activations = {
@@ -85,7 +85,22 @@ def onnx_quant_table(path: Path) -> QuantTable:
     return QuantTable(activations, layers)
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def external_files(path: Path) -> list[Path]:
+    """Return the files beside a readable ONNX file that hold tensors of it."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    tensors = onnx.external_data_helper._get_all_tensors(model)
+    names = {e.value for t in tensors if t.data_location == t.EXTERNAL for e in t.external_data if e.key == "location"}
+    return [path.parent / name for name in sorted(names)]
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Return a file as a valid model, with what it keeps in other files.
+
+    Raises:
+        CheckpointError: if it cannot be read, or is no valid ONNX.
+    """
     import onnx
 
     try:

@@ -15,6 +15,7 @@ import torch
 from torch import fx
 
 from attendc.converters.onnx_fold import fold_layers
+from attendc.converters.onnx_simplify import simplify_onnx
 from attendc.converters.program import inference_module
 from attendc.errors import ConversionError
 from attendc.exported import batch_dim
@@ -44,7 +45,8 @@ def write_onnx(path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[
         fold_layers(model, layers)
     _strip(model)
     _drop_casts(model)
-    model, notes = _simplify(model)
+    simplified = simplify_onnx(model)
+    model = simplified.model
     model.ir_version = IR_VERSION
     _add_metadata(model, stamp)
     try:
@@ -53,7 +55,7 @@ def write_onnx(path: Path, graph: fx.GraphModule, stamp: Stamp, *, layers: dict[
         raise ConversionError(f"the ONNX file would be invalid: {e}") from e
     with replace_file(path) as beside:
         beside.write_bytes(model.SerializeToString(deterministic=True))
-    return notes
+    return list(simplified.notes)
 
 
 def _export(graph: fx.GraphModule, stamp: Stamp) -> onnx.ModelProto:
@@ -105,28 +107,6 @@ def _drop_casts(model: onnx.ModelProto) -> None:
     kept = [n for n in model.graph.node if n.op_type != "CastLike"]
     del model.graph.node[:]
     model.graph.node.extend(kept)
-
-
-def _simplify(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
-    """Simplify by onnxsim and move constants to initializers, each stored once; keep the model where that fails."""
-    import onnx_ir
-    import onnxsim
-    from onnx_ir.passes import common
-
-    try:
-        simplified, same = onnxsim.simplify(model)
-    except Exception as e:  # noqa: BLE001 - onnxsim raises whatever its C++ does
-        return model, [f"onnxsim failed and was left out: {e}"]
-    if not same:
-        return model, ["onnxsim changed the results and was left out"]
-    lifted: Any = onnx_ir.serde.deserialize_model(simplified)
-    for one in (
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.DeduplicateInitializersPass(),
-        common.RemoveUnusedNodesPass(),
-    ):
-        lifted = one(lifted).model
-    return onnx_ir.serde.serialize_model(lifted), []
 
 
 def _add_metadata(model: onnx.ModelProto, stamp: Stamp) -> None:
