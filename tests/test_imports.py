@@ -26,6 +26,7 @@ LAYERS = {
     "exported": 1,
     "files": 2,
     "qdq": 2,
+    "derived": 3,
     "pictures": 3,
     "models": 3,
     "data": 3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,23 @@ from numpy.typing import NDArray
 
 from attendc.errors import CheckpointError
 
-__all__ = ["constant", "op_name", "opcode_index", "read_model", "type_name", "write_model"]
+__all__ = [
+    "LAYERS",
+    "add_constant",
+    "constant",
+    "drop_unread",
+    "is_layer_weight",
+    "op_name",
+    "opcode_index",
+    "quantized_layers",
+    "read_model",
+    "set_constant",
+    "type_name",
+    "write_model",
+]
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators with a weight as input 1 and a bias as input 2."""
 
 
 def _schema() -> Any:
@@ -78,3 +95,62 @@ def constant(model: Any, tensor: Any, dtype: type[np.generic]) -> NDArray[Any] |
     if data is None or len(data) == 0:
         return None
     return np.frombuffer(bytes(bytearray(data)), dtype).reshape(tensor.shape)
+
+
+def is_layer_weight(model: Any, index: int) -> bool:
+    """Return whether a tensor is the constant weight of a convolution or of a linear layer."""
+    graph = model.subgraphs[0]
+    data = model.buffers[graph.tensors[index].buffer].data
+    if data is None or len(data) == 0:
+        return False
+    return any(op_name(model, o) in LAYERS and o.inputs[1] == index for o in graph.operators)
+
+
+def quantized_layers(model: Any) -> list[Any]:
+    """Return the operators with a constant int8 weight, in order."""
+    tensors = model.subgraphs[0].tensors
+    layers = [o for o in model.subgraphs[0].operators if op_name(model, o) in LAYERS]
+    return [o for o in layers if type_name(tensors[o.inputs[1]]) == "INT8" and is_layer_weight(model, o.inputs[1])]
+
+
+def set_constant(model: Any, tensor: Any, value: NDArray[Any]) -> None:
+    """Give a tensor a value of its own; its type is the value's."""
+    buffer = _schema().BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type = getattr(_schema().TensorType, value.dtype.name.upper())
+
+
+def add_constant(model: Any, value: NDArray[Any], like: Any) -> int:
+    """Add a constant tensor with the quantization of `like` and return its index."""
+    tensor = copy.deepcopy(like)
+    set_constant(model, tensor, value)
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def drop_unread(model: Any) -> None:
+    """Drop the tensors that no operator names and the buffers that no tensor has; buffer 0 is empty by definition."""
+    graph = model.subgraphs[0]
+    named = [graph.inputs, graph.outputs, *(o.inputs for o in graph.operators), *(o.outputs for o in graph.operators)]
+    kept = sorted({int(i) for indices in named for i in indices if i >= 0})
+    moved = {old: new for new, old in enumerate(kept)} | {-1: -1}
+    graph.tensors = [graph.tensors[i] for i in kept]
+    graph.inputs, graph.outputs = ([moved[int(i)] for i in side] for side in (graph.inputs, graph.outputs))
+    for operator in graph.operators:
+        operator.inputs = [moved[int(i)] for i in operator.inputs]
+        operator.outputs = [moved[int(i)] for i in operator.outputs]
+    for signature in model.signatureDefs or []:
+        for entry in (*signature.inputs, *signature.outputs):
+            entry.tensorIndex = moved[int(entry.tensorIndex)]
+    _drop_buffers(model)
+
+
+def _drop_buffers(model: Any) -> None:
+    holders = [*model.subgraphs[0].tensors, *(model.metadata or [])]
+    kept = sorted({0, *(int(h.buffer) for h in holders)})
+    moved = {old: new for new, old in enumerate(kept)}
+    model.buffers = [model.buffers[i] for i in kept]
+    for holder in holders:
+        holder.buffer = moved[int(holder.buffer)]
