@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from attendc.converters.tflite_schema import (
     constant,
-    is_layer_weight,
     op_name,
     quantized_layers,
     read_model,
@@ -73,18 +72,19 @@ def tflite_quant_table(path: Path) -> QuantTable:
     Of a dynamic-range file there are layers only, their biases real numbers.
     """
     model = read_model(path)
+    found = quantized_layers(model)
+    weights = {index for _, index in found}
     activations = {
         f"{bytes(t.name).decode()}#{i}": (float(t.quantization.scale[0]), int(t.quantization.zeroPoint[0]))
         for i, t in enumerate(model.subgraphs[0].tensors)
-        if type_name(t) in ("INT8", "INT16") and not is_layer_weight(model, i)
+        if type_name(t) in ("INT8", "INT16") and i not in weights
     }
-    layers = {f"{op_name(model, o)}#{o.outputs[0]}": _layer(model, o) for o in quantized_layers(model)}
+    layers = {f"{op_name(model, o)}#{o.outputs[0]}": _layer(model, o, i) for o, i in found}
     return QuantTable(activations, layers)
 
 
-def _layer(model: Any, operator: Any) -> Layer:
-    tensors = model.subgraphs[0].tensors
-    weight_tensor = tensors[operator.inputs[1]]
+def _layer(model: Any, operator: Any, index: int) -> Layer:
+    weight_tensor = model.subgraphs[0].tensors[index]
     weight: NDArray[Any] | None = constant(model, weight_tensor, np.int8)
     assert weight is not None, "a layer with an int8 weight has it as a constant"
     weight = np.ascontiguousarray(weight.transpose(_WEIGHT_LAYOUTS[op_name(model, operator)]))
@@ -116,7 +116,8 @@ def _inner_quantize_ops(model: Any) -> int:
         for o in graph.operators
         if op_name(model, o) in _BORDER and not border & {*map(int, o.inputs), *map(int, o.outputs)}
     ]
-    return len([o for o in inner if type_name(graph.tensors[o.inputs[0]]) != "FLOAT16"])
+    weights = {index for _, index in quantized_layers(model)}
+    return len([o for o in inner if o.inputs[0] not in weights and type_name(graph.tensors[o.inputs[0]]) != "FLOAT16"])
 
 
 def _tensor_info(tensor: Any) -> dict[str, Any]:

@@ -1,10 +1,16 @@
 """From an int8 TFLite file to float activations with the same int8 weights (dynamic range).
 
-LiteRT's hybrid kernels round the input of each layer to int8 when they run, by the range that the image has there.
+The kernels of CONV_2D and FULLY_CONNECTED round their input to int8 when they run, by the range that the image has
+there. XNNPACK has no such kernel for DEPTHWISE_CONV_2D, and LiteRT's own breaks the network into partitions: a
+DEQUANTIZE unpacks its int8 weights once, when the file is loaded, and it computes in float.
+
+Source: measured on the nano net, LiteRT 2.3 on x86: one partition instead of five, 0.50 ms instead of 0.77, and logits
+nearer to the graph's (5.4 steps of the int8 output instead of 8.3).
 """
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -15,8 +21,8 @@ from attendc.converters.tflite_schema import (
     add_constant,
     constant,
     drop_unread,
-    is_layer_weight,
     op_name,
+    opcode_index,
     quantized_layers,
     set_constant,
     type_name,
@@ -33,17 +39,20 @@ def float_activations(model: Any) -> list[str]:
     Return a note on layers whose weights were float already, if there are any.
     """
     graph = model.subgraphs[0]
-    biases = [(o, _real_bias(model, o)) for o in quantized_layers(model) if len(o.inputs) > 2]
+    layers = quantized_layers(model)
+    weights = {index for _, index in layers}
+    biases = [(o, _real_bias(model, o)) for o, _ in layers if len(o.inputs) > 2]
     for index, tensor in enumerate(graph.tensors):
-        if type_name(tensor) == "INT8" and not is_layer_weight(model, index):
+        if type_name(tensor) == "INT8" and index not in weights:
             _make_float(model, tensor)
     for operator, index in biases:
         operator.inputs[2] = index
     _drop_borders(model)
+    _unpack_depthwise(model)
     drop_unread(model)
-    left = [o for o in graph.operators if op_name(model, o) in LAYERS]
-    count = len(left) - len(biases)
-    return [f"dynamic: {count} of {len(left)} layers are float in the quantized graph, and stay so"] if count else []
+    total = len([o for o in graph.operators if op_name(model, o) in LAYERS])
+    count = total - len(layers)
+    return [f"dynamic: {count} of {total} layers are float in the quantized graph, and stay so"] if count else []
 
 
 def _real_bias(model: Any, operator: Any) -> int:
@@ -83,3 +92,32 @@ def _drop_borders(model: Any) -> None:
     for signature in model.signatureDefs or []:
         for entry in signature.outputs:
             entry.tensorIndex = same.get(int(entry.tensorIndex), int(entry.tensorIndex))
+
+
+def _unpack_depthwise(model: Any) -> None:
+    """Let depthwise convolutions read their int8 weights through a DEQUANTIZE; those that share a weight share it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    unpacked: dict[int, int] = {}
+    for operator, index in quantized_layers(model):
+        if op_name(model, operator) == "DEPTHWISE_CONV_2D":
+            if index not in unpacked:
+                unpacked[index] = _add_float_like(model, index)
+            operator.inputs[1] = unpacked[index]
+    for packed, real in unpacked.items():
+        dequantize = schema.OperatorT()
+        dequantize.opcodeIndex = opcode_index(model, "DEQUANTIZE")
+        dequantize.inputs, dequantize.outputs = [packed], [real]
+        graph.operators.insert(0, dequantize)
+
+
+def _add_float_like(model: Any, index: int) -> int:
+    """Add a float tensor of the same shape, to be computed, and return its index."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    tensors = model.subgraphs[0].tensors
+    tensor = copy.deepcopy(tensors[index])
+    tensor.type, tensor.quantization, tensor.buffer = schema.TensorType.FLOAT32, None, 0
+    tensors.append(tensor)
+    return len(tensors) - 1

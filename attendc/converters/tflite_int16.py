@@ -16,7 +16,6 @@ from attendc.converters.tflite_schema import (
     add_constant,
     constant,
     drop_unread,
-    is_layer_weight,
     op_name,
     quantized_layers,
     set_constant,
@@ -39,9 +38,11 @@ def widen_activations(model: Any) -> None:
     Biases become int64: that is the accumulator which LiteRT then uses, and int32 may overflow.
     """
     graph = model.subgraphs[0]
-    biases = [(o, _wide_bias(model, o)) for o in quantized_layers(model) if len(o.inputs) > 2]
+    layers = quantized_layers(model)
+    weights = {index for _, index in layers}
+    biases = [(o, _wide_bias(model, o)) for o, _ in layers if len(o.inputs) > 2]
     for index, tensor in enumerate(graph.tensors):
-        if type_name(tensor) == "INT8" and not is_layer_weight(model, index):
+        if type_name(tensor) == "INT8" and index not in weights:
             _widen(model, tensor)
     for operator, index in biases:
         operator.inputs[2] = index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ __all__ = [
     "add_constant",
     "constant",
     "drop_unread",
-    "is_layer_weight",
     "op_name",
     "opcode_index",
     "quantized_layers",
@@ -63,11 +63,14 @@ def write_model(path: Path, model: Any) -> None:
 def op_name(model: Any, operator: Any) -> str:
     """Return `CONV_2D` and the like; of a custom operator its own name."""
     code = model.operatorCodes[operator.opcodeIndex]
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names = {v: k for k, v in vars(_schema().BuiltinOperator).items() if not k.startswith("_")}
-    if names[builtin] == "CUSTOM":
-        return str(code.customCode.decode())
-    return str(names[builtin])
+    name = _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return str(code.customCode.decode()) if name == "CUSTOM" else name
+
+
+@functools.cache
+def _names(enum: str) -> dict[int, str]:
+    """Return value -> name of one of the schema's enumerations."""
+    return {v: k for k, v in vars(getattr(_schema(), enum)).items() if not k.startswith("_")}
 
 
 def opcode_index(model: Any, name: str) -> int:
@@ -85,8 +88,7 @@ def opcode_index(model: Any, name: str) -> int:
 
 def type_name(tensor: Any) -> str:
     """Return `INT8`, `FLOAT32` and the like."""
-    names = {v: k for k, v in vars(_schema().TensorType).items() if not k.startswith("_")}
-    return str(names[tensor.type])
+    return _names("TensorType")[tensor.type]
 
 
 def constant(model: Any, tensor: Any, dtype: type[np.generic]) -> NDArray[Any] | None:
@@ -97,20 +99,20 @@ def constant(model: Any, tensor: Any, dtype: type[np.generic]) -> NDArray[Any] |
     return np.frombuffer(bytes(bytearray(data)), dtype).reshape(tensor.shape)
 
 
-def is_layer_weight(model: Any, index: int) -> bool:
-    """Return whether a tensor is the constant weight of a convolution or of a linear layer."""
+def quantized_layers(model: Any) -> list[tuple[Any, int]]:
+    """Return the operators with a constant int8 weight in order, each with the index of the weight's tensor.
+
+    The weight may stand behind a DEQUANTIZE.
+    """
     graph = model.subgraphs[0]
-    data = model.buffers[graph.tensors[index].buffer].data
-    if data is None or len(data) == 0:
-        return False
-    return any(op_name(model, o) in LAYERS and o.inputs[1] == index for o in graph.operators)
+    unpacked = {int(o.outputs[0]): int(o.inputs[0]) for o in graph.operators if op_name(model, o) == "DEQUANTIZE"}
+    layers = [o for o in graph.operators if op_name(model, o) in LAYERS]
+    weights = [(o, unpacked.get(int(o.inputs[1]), int(o.inputs[1]))) for o in layers]
+    return [(o, i) for o, i in weights if _is_int8_constant(model, graph.tensors[i])]
 
 
-def quantized_layers(model: Any) -> list[Any]:
-    """Return the operators with a constant int8 weight, in order."""
-    tensors = model.subgraphs[0].tensors
-    layers = [o for o in model.subgraphs[0].operators if op_name(model, o) in LAYERS]
-    return [o for o in layers if type_name(tensors[o.inputs[1]]) == "INT8" and is_layer_weight(model, o.inputs[1])]
+def _is_int8_constant(model: Any, tensor: Any) -> bool:
+    return type_name(tensor) == "INT8" and constant(model, tensor, np.int8) is not None
 
 
 def set_constant(model: Any, tensor: Any, value: NDArray[Any]) -> None:
