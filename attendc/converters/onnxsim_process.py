@@ -51,11 +51,21 @@ def run_onnxsim(model: onnx.ModelProto, limits: Limits) -> onnx.ModelProto:
             source, target = Path(folder, "before.onnx"), Path(folder, "after.onnx")
             source.write_bytes(model.SerializeToString())
             _start(source, target, limits)
-            return onnx.load(target)
+            made = onnx.load(target)
     except ConversionError:
         raise
     except Exception as e:  # the disk is full, the model is over 2 GiB, what came back is no model
         raise ConversionError(_first_line(e)) from e
+    _drop_diary(made)
+    return made
+
+
+def _drop_diary(model: onnx.ModelProto) -> None:
+    """Drop what onnxsim writes into the file about its own work."""
+    for holder in (model, model.graph, *model.graph.node):
+        kept = [p for p in holder.metadata_props if not p.key.startswith("onnxsim.")]
+        del holder.metadata_props[:]
+        holder.metadata_props.extend(kept)
 
 
 def _start(source: Path, target: Path, limits: Limits) -> None:
