@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attendc.compress.passes.arithmetic import spell_out_arithmetic
+from attendc.compress.passes.clamps import spell_out_clamps
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
@@ -13,6 +15,7 @@ from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
+from attendc.compress.passes.rectifiers import spell_out_rectifiers
 from attendc.compress.passes.relu_before_pool import relu_before_pool
 from attendc.compress.passes.run import Pass, run_passes
 from attendc.compress.passes.share_repeats import share_repeats
@@ -26,6 +29,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     give_biases,
     flat_linear_as_conv,
     pads_into_convs,
+    spell_out_arithmetic,
     decompose_activations,
     relu_before_pool,
     spell_out_pools,
@@ -33,5 +37,5 @@ FLOAT_PASSES: Sequence[Pass] = (
 )
 """In this order: batch norms are folded before biases are given, pools are spelled out once shapes are final."""
 
-INT8_PASSES: Sequence[Pass] = (pools_as_convs,)
+INT8_PASSES: Sequence[Pass] = (spell_out_clamps, spell_out_rectifiers, pools_as_convs)
 """What is changed only on the way to int8."""

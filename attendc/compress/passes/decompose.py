@@ -17,7 +17,7 @@ from torch import Tensor, fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
 from attendc.compress.passes.outcome import Outcome, outcome
-from attendc.compress.rules import clips_like_relu
+from attendc.compress.kernel_limits import clips_like_relu
 
 __all__ = ["decompose_activations"]
 
