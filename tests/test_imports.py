@@ -39,6 +39,7 @@ LAYERS = {
     "compress": 5,
     "converters": 5,
     "witness": 5,
+    "second_converter": 5,
     "layer_diff": 6,
     "gates": 3,
     "artefacts": 7,
