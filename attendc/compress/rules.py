@@ -65,6 +65,7 @@ def _same(litert: str) -> OpRule:
 RULES: dict[Overload, OpRule] = {
     aten.conv2d.default: OpRule("CONV_2D", has_weight=True, fuses=True),
     aten.linear.default: OpRule("FULLY_CONNECTED", has_weight=True, fuses=True),
+    aten.matmul.default: OpRule("BATCH_MATMUL"),
     aten.add.Tensor: OpRule("ADD", fuses=True),
     aten.sub.Tensor: OpRule("SUB", fuses=True),
     aten.mul.Tensor: OpRule("MUL", fuses=True),
@@ -96,6 +97,9 @@ RULES: dict[Overload, OpRule] = {
     aten.permute.default: _same("TRANSPOSE"),
     aten.constant_pad_nd.default: _same("PAD"),
     aten.pad.default: _same("PAD"),
+    aten.expand.default: _same("BROADCAST_TO"),
+    aten.pixel_shuffle.default: _same("DEPTH_TO_SPACE"),
+    aten.flip.default: _same("REVERSE_V2"),
     aten.slice.Tensor: _same("STRIDED_SLICE"),
     aten.cat.default: _same("CONCATENATION"),
 }

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 
 from attendc.converters.program import inference_module
 from attendc.converters.tflite_io import Io, set_io
-from attendc.converters.tflite_layout import teach_layouts
+from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
 from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.errors import ConversionError
 from attendc.files import replace_file
@@ -82,7 +82,8 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
         config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
+            network = dequantize_for_each_reader(inference_module(graph))
+            converted = litert_torch.convert(_Nhwc(network), sample, quant_config=config)
             converted.export(str(path))
     except OSError:
         raise  # a full disk: replace_file knows what to say

@@ -5,26 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attendc.compress.passes.arithmetic import spell_out_arithmetic
+from attendc.compress.passes.attention import spell_out_attention, spell_out_products
 from attendc.compress.passes.clamps import spell_out_clamps
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
 from attendc.compress.passes.fold_bn import fold_bn
+from attendc.compress.passes.fold_constants import fold_constants
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.pads_into_convs import pads_into_convs
+from attendc.compress.passes.permutes import spell_out_permutes
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.rectifiers import spell_out_rectifiers
 from attendc.compress.passes.relu_before_pool import relu_before_pool
 from attendc.compress.passes.run import Pass, run_passes
 from attendc.compress.passes.share_repeats import share_repeats
+from attendc.compress.passes.splits import spell_out_splits
 
 __all__ = ["FLOAT_PASSES", "INT8_PASSES", "Pass", "run_passes"]
 
 FLOAT_PASSES: Sequence[Pass] = (
-    drop_no_ops,
     free_batch,
+    fold_constants,
+    drop_no_ops,
+    spell_out_splits,
+    spell_out_permutes,
+    spell_out_attention,
+    spell_out_products,
     fold_bn,
     give_biases,
     flat_linear_as_conv,
@@ -35,7 +44,8 @@ FLOAT_PASSES: Sequence[Pass] = (
     spell_out_pools,
     share_repeats,
 )
-"""In this order: batch norms are folded before biases are given, pools are spelled out once shapes are final."""
+"""In this order: copies go once every view is a reshape, batch norms are folded before biases are given, pools are
+spelled out once shapes are final."""
 
 INT8_PASSES: Sequence[Pass] = (spell_out_clamps, spell_out_rectifiers, pools_as_convs)
 """What is changed only on the way to int8."""
