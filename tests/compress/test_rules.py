@@ -27,9 +27,9 @@ def ready(middle: str) -> fx.Graph:
         (
             "own",
             (
-                "conv2d.default linear.default add.Tensor sub.Tensor mul.Tensor relu.default hardtanh.default "
-                "clamp.default hardswish.default leaky_relu.default gelu.default exp.default rsqrt.default abs.default "
-                "mean.dim"
+                "conv2d.default linear.default matmul.default add.Tensor sub.Tensor mul.Tensor relu.default "
+                "hardtanh.default clamp.default hardswish.default leaky_relu.default gelu.default exp.default "
+                "rsqrt.default abs.default mean.dim"
             ),
         ),
         ("fixed", "sigmoid.default softmax.int _softmax.default tanh.default"),
@@ -38,7 +38,8 @@ def ready(middle: str) -> fx.Graph:
             (
                 "avg_pool2d.default max_pool2d.default amax.default maximum.default upsample_nearest2d.vec "
                 "upsample_bilinear2d.vec view.default reshape.default flatten.using_ints squeeze.dims "
-                "unsqueeze.default permute.default constant_pad_nd.default pad.default slice.Tensor cat.default"
+                "unsqueeze.default permute.default constant_pad_nd.default pad.default expand.default "
+                "pixel_shuffle.default flip.default slice.Tensor cat.default"
             ),
         ),
     ],
