@@ -54,8 +54,6 @@ EMITTERS: dict[Any, Callable[..., Any]] = {
 }
 """Operator -> what writes it: the one place to look whether the target has it."""
 
-_SILENT = ("_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size")
-
 
 def build_graph(gm: fx.GraphModule, preprocess: Preprocess) -> tf.Graph:
     """Return a graph of TensorFlow that takes `image`, float32 (N, H, W, C), and gives `logits`, float32 (N, classes).
@@ -74,8 +72,8 @@ def build_graph(gm: fx.GraphModule, preprocess: Preprocess) -> tf.Graph:
                 values[node] = Constant(constant(gm, node).detach())
             elif node.op == "output":
                 _name_output(values[node.args[0][0]])
-            elif getattr(node.target, "_opname", "") not in _SILENT:
-                with tf.name_scope(node.name):
+            elif node.users:  # assertions about shapes have none, nor have results that nobody wants
+                with tf.name_scope(node.name.lstrip("_")):
                     values[node] = _emit(node, values, layers)
     return graph
 

@@ -126,6 +126,12 @@ def _matrices(value: Value) -> tuple[Any, bool]:
     return activation(value, plain(rank)).tensor, False
 
 
+def einsum(equation: str, factors: Sequence[Value], _path: Any = None) -> Activation:
+    """Write a sum of products, in torch's order of axes."""
+    y = tf.einsum(equation, *(activation(f, plain(rank_of(f))).tensor for f in factors))
+    return Activation(y, plain(len(y.shape)))
+
+
 def addmm(bias: Value, a: Value, b: Value, beta: float, alpha: float) -> Activation:
     """Write beta * bias + alpha * (a @ b)."""
     product = matmul(a, b)
@@ -179,6 +185,7 @@ LAYERS: dict[Any, Callable[..., Any]] = {
     aten.addmm.default: addmm,
     aten.matmul.default: matmul,
     aten.mm.default: matmul,
+    aten.einsum.default: einsum,
     aten.bmm.default: matmul,
     aten.scaled_dot_product_attention.default: attention,
 }

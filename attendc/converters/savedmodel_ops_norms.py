@@ -73,6 +73,20 @@ def _variance(x: Value, dim: Any, correction: Any, keepdim: bool) -> Activation:
     return Activation(tf.multiply(found.tensor, count / (count - less)), found.order)
 
 
+def _variance_of_sample(x: Value, dim: Any, unbiased: bool, keepdim: bool) -> Activation:
+    return _variance(x, dim, int(unbiased), keepdim)
+
+
+def _rooted(variance: Emitter) -> Emitter:
+    """Return an emitter of the standard deviation."""
+
+    def emit(*arguments: Any) -> Activation:
+        found: Activation = variance(*arguments)
+        return Activation(tf.sqrt(found.tensor), found.order)
+
+    return emit
+
+
 def _vector_norm(x: Value, order: float, dim: Any, keepdim: bool, *_: Any) -> Activation:
     value = activation(x)
     if order == 1:
@@ -179,6 +193,9 @@ NORMS: dict[Any, Emitter] = {
     aten.amin.default: _reduction(tf.reduce_min),
     aten.logsumexp.default: _reduction(tf.reduce_logsumexp),
     aten.var.correction: _variance,
+    aten.var.dim: _variance_of_sample,
+    aten.std.correction: _rooted(_variance),
+    aten.std.dim: _rooted(_variance_of_sample),
     aten.linalg_vector_norm.default: _vector_norm,
     aten.layer_norm.default: layer_norm,
     aten.native_layer_norm.default: _native_layer_norm,

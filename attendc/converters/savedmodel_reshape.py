@@ -6,8 +6,8 @@ order, memory can be reshaped as it is: flattening H and W of an NHWC tensor is 
 Rules:
 1. Axes of size 1 are left out and put back after: they are neighbours of all.
 2. What is left falls into groups, each the fewest axes whose product is that of the fewest axes of the result.
-3. Where each group's axes are neighbours in memory, in order, the groups keep their places in memory.
-4. Else the tensor is transposed to torch's order first.
+3. Memory is reshaped as it is where the axes of each group are neighbours there, in order; else it is transposed until
+   they are, each group where its last axis is: NHWC stays NHWC.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def reshaped(x: Activation, shape: Sequence[Any]) -> Activation:
     if sum(not _is_known(s) for s in shape) > 1 or dims(x).count(None) > 1:
         return Activation(tf.reshape(in_order(x, plain(len(x.order))), tf.stack(list(shape))), plain(len(shape)))
     before, after = _sizes(dims(x), shape)
-    order = _order_after(before, after, x.order)
-    if order is None:  # (4)
-        x = Activation(in_order(x, plain(len(before))), plain(len(before)))
-        order = plain(len(after))
+    memory = [a for a in x.order if before[a] != 1]  # (1)
+    groups = sorted(_groups(before, after), key=lambda group: max(memory.index(a) for a in group[0]))  # (2)
+    wanted = [a for group, _ in groups for a in group]
+    tensor = x.tensor if wanted == memory else in_order(x, _with_ones(wanted, before))  # (3)
+    order = _with_ones([a for _, made in groups for a in made], after)
     sizes = [None if after[a] % _BATCH == 0 else after[a] for a in order]
-    if sizes == x.tensor.shape.as_list():
-        return Activation(x.tensor, order)
-    return Activation(tf.reshape(x.tensor, [-1 if s is None else s for s in sizes]), order)
+    if sizes != tensor.shape.as_list():
+        tensor = tf.reshape(tensor, [-1 if s is None else s for s in sizes])
+    return Activation(tensor, order)
 
 
 def _is_known(size: Any) -> bool:
@@ -54,36 +55,21 @@ def _sizes(held: Sequence[int | None], shape: Sequence[Any]) -> tuple[list[int],
     return before, [s if _is_known(s) else math.prod(before) // rest for s in shape]
 
 
-def _order_after(before: list[int], after: list[int], order: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the order of the result's axes if memory can be reshaped as it is, else None."""
-    real = [a for a, size in enumerate(before) if size != 1]  # (1)
-    made = [a for a, size in enumerate(after) if size != 1]
-    memory = [a for a in order if before[a] != 1]
-    found: list[int] = []
-    groups = {group[0]: (group, into) for group, into in _groups(before, real, after, made)}  # (2)
-    while memory:
-        group, into = groups.get(memory[0], ([], []))
-        if not group or memory[: len(group)] != group:
-            return None
-        memory = memory[len(group) :]
-        found += into  # (3)
-    return _with_ones(found, after)
-
-
-def _groups(before: list[int], real: list[int], after: list[int], made: list[int]) -> list[tuple[list[int], list[int]]]:
+def _groups(before: list[int], after: list[int]) -> list[tuple[list[int], list[int]]]:
+    """Return which axes become which, the fewest at a time."""
+    left, right = ([a for a, size in enumerate(sizes) if size != 1] for sizes in (before, after))
     groups = []
-    left, right = list(real), list(made)
     while left and right:
-        group, into = [left.pop(0)], [right.pop(0)]
-        a, b = before[group[0]], after[into[0]]
+        group, made = [left.pop(0)], [right.pop(0)]
+        a, b = before[group[0]], after[made[0]]
         while a != b:
             if a < b:
                 group.append(left.pop(0))
                 a *= before[group[-1]]
             else:
-                into.append(right.pop(0))
-                b *= after[into[-1]]
-        groups.append((group, into))
+                made.append(right.pop(0))
+                b *= after[made[-1]]
+        groups.append((group, made))
     return groups
 
 
