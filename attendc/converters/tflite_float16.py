@@ -9,12 +9,42 @@ from __future__ import annotations
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attendc.converters.tflite_schema import LAYERS, constant, op_name, read_model, type_name
+from attendc.errors import ConversionError
 
 __all__ = ["halve_weights"]
 
 
+_HINT = "Leave float16 out of --dtype"
+_LARGEST = 65504.0
+"""The largest float16 number."""
+
+
 def halve_weights(path: Path) -> None:
-    """Replace the float32 file `path` by one with float16 weights."""
+    """Replace the float32 file `path` by one with float16 weights.
+
+    Raises:
+        ConversionError: if a weight is too large for float16.
+    """
+    largest = _largest_weight(read_model(path))
+    if largest > _LARGEST:
+        raise ConversionError(f"a weight of {largest:.6g} is more than float16 holds ({_LARGEST:.0f})", hint=_HINT)
+    _run_quantizer(path)
+
+
+def _largest_weight(model: Any) -> float:
+    """Return the largest absolute value of the float weights of all layers."""
+    tensors = model.subgraphs[0].tensors
+    found = [tensors[o.inputs[1]] for o in model.subgraphs[0].operators if op_name(model, o) in LAYERS]
+    values = [constant(model, t, np.float32) for t in found if type_name(t) == "FLOAT32"]
+    return max((float(np.abs(v).max()) for v in values if v is not None), default=0.0)
+
+
+def _run_quantizer(path: Path) -> None:
     from ai_edge_quantizer import qtyping, quantizer  # type: ignore[import-untyped]
     from ai_edge_quantizer.algorithm_manager import AlgorithmName  # type: ignore[import-untyped]
 

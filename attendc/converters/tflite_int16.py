@@ -27,8 +27,11 @@ from attendc.runtimes import tflite_interpreter
 
 __all__ = ["check_kernels", "widen_activations"]
 
-_FAILED = re.compile(r"Node number \d+ \((\w+)\) failed to")
+_HINT = "Leave int16 out of --dtype"
+_FAILED = re.compile(r"Node number \d+ \((\w+)\) failed to|builtin opcode '(\w+)'")
 _Q = torch.ops.quantized_decomposed
+_SCALELESS = ("DIV", "FLOOR_DIV", "PRELU")
+"""Operators whose int16 kernels run without an error, and compute with the integers as if they were the numbers."""
 _POWER_OF_TWO_FLAG = {"ADD": "AddOptionsT", "SUB": "SubOptionsT"}
 
 
@@ -36,6 +39,9 @@ def widen_activations(model: Any) -> None:
     """Make every int8 activation of `model` int16; `attendc.derived.int16_graph` is what is then computed.
 
     Biases become int64: that is the accumulator which LiteRT then uses, and int32 may overflow.
+
+    Raises:
+        ConversionError: naming an operator whose int16 kernel is known to be wrong.
     """
     graph = model.subgraphs[0]
     layers = quantized_layers(model)
@@ -44,11 +50,19 @@ def widen_activations(model: Any) -> None:
     for index, tensor in enumerate(graph.tensors):
         if type_name(tensor) == "INT8" and index not in weights:
             _widen(model, tensor)
+    _refuse_scaleless(model)
     for operator, index in biases:
         operator.inputs[2] = index
     for operator in graph.operators:
         _allow_any_scale(model, operator)
     drop_unread(model)
+
+
+def _refuse_scaleless(model: Any) -> None:
+    for operator in model.subgraphs[0].operators:
+        name, output = op_name(model, operator), model.subgraphs[0].tensors[operator.outputs[0]]
+        if name in _SCALELESS and type_name(output) == "INT16":
+            raise ConversionError(f"LiteRT's int16 kernel for {name} leaves the scales out", hint=_HINT)
 
 
 def check_kernels(path: Path) -> None:
@@ -64,8 +78,9 @@ def check_kernels(path: Path) -> None:
         interpreter.invoke()
     except (CheckpointError, RuntimeError) as e:
         found = _FAILED.search(str(e))
-        what = f"has no int16 kernel for {found[1]}" if found else f"refuses int16 activations ({e})"
-        raise ConversionError(f"LiteRT {what}", hint="Leave int16 out of --dtype") from e
+        reason = " ".join(str(e).split())
+        what = f"has no int16 kernel for {found[1] or found[2]}" if found else f"refuses int16 activations: {reason}"
+        raise ConversionError(f"LiteRT {what}", hint=_HINT) from e
 
 
 def _wide_bias(model: Any, operator: Any) -> int:

@@ -81,7 +81,7 @@ def opcode_index(model: Any, name: str) -> int:
         if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted:
             return index
     code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = wanted, min(wanted, 127), 2
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = wanted, min(wanted, 127), 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
 

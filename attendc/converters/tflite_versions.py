@@ -12,6 +12,7 @@ from attendc.converters.tflite_schema import op_name, type_name
 __all__ = ["raise_versions"]
 
 _INT16 = {
+    "ABS": 3,
     "ADD": 3,
     "AVERAGE_POOL_2D": 3,
     "BATCH_MATMUL": 3,
@@ -54,8 +55,8 @@ _INT16 = {
 """With an int16 tensor."""
 _HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}
 """Float input and output, an int8 weight with a scale per channel."""
-_DEQUANTIZE = {"FLOAT16": 3, "INT8": 5}
-"""DEQUANTIZE of a constant: float16, or int8 with a scale per channel."""
+_DEQUANTIZE = {"FLOAT16": 3, "INT8": 2}
+_DEQUANTIZE_PER_CHANNEL = 5
 
 
 def raise_versions(model: Any) -> None:
@@ -71,7 +72,9 @@ def _needed(model: Any, operator: Any) -> int:
     if "INT16" in types:
         return _INT16.get(name, 1)
     if name == "DEQUANTIZE":
-        return _DEQUANTIZE.get(types[0], 1)
+        params = tensors[operator.inputs[0]].quantization
+        many = params is not None and params.scale is not None and len(params.scale) > 1
+        return _DEQUANTIZE_PER_CHANNEL if many else _DEQUANTIZE.get(types[0], 1)
     if name in _HYBRID and types[:2] == ["FLOAT32", "INT8"]:
         return _HYBRID[name]
     return 1
