@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attendc.engines import quantized_engine
 from attendc.errors import CheckpointError
 
 __all__ = [
     "Runner",
     "load_tensorflow",
+    "load_torchscript",
     "onnx_runner",
     "savedmodel_runner",
     "tflite_runner",
@@ -45,12 +47,37 @@ def torch_runner(model: nn.Module) -> Runner:
     return run
 
 
-def torchscript_runner(path: Path) -> Runner:
-    """Run a TorchScript file."""
+def torchscript_runner(path: Path, engine: str = "") -> Runner:
+    """Run a TorchScript file on one of torch's quantized engines, `engines.default_engine` unless told.
+
+    The engine counts for int8 files only, and is set only while the file is loaded and run.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        UsageError: if there is no such engine here.
+    """
+    run = torch_runner(load_torchscript(path, engine))
+
+    def run_on_engine(x: Tensor) -> Tensor:
+        with quantized_engine(engine):
+            return run(x)
+
+    return run_on_engine
+
+
+def load_torchscript(path: Path, engine: str = "", *, extra: dict[str, str] | None = None) -> Any:
+    """Return a TorchScript module, its weights packed for an engine; the files that `extra` names are read into it.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        UsageError: if there is no such engine here.
+    """
     try:
-        return torch_runner(torch.jit.load(str(path)))  # type: ignore[no-untyped-call]
-    except RuntimeError as e:
-        raise CheckpointError(f"{path} is no readable TorchScript file") from e
+        with quantized_engine(engine):
+            return torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as e:
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+        raise CheckpointError(f"{path} is no readable TorchScript file: {reason}", hint="Convert it again") from e
 
 
 def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
