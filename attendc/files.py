@@ -15,7 +15,17 @@ from pathlib import Path
 
 from attendc.errors import OutputError
 
-__all__ = ["cache_folder", "check_replaceable", "check_writable", "new_folder", "replace_file", "sha256"]
+__all__ = [
+    "cache_folder",
+    "check_replaceable",
+    "check_writable",
+    "new_folder",
+    "replace_file",
+    "replace_folder",
+    "sha256",
+    "tree_bytes",
+    "tree_sha256",
+]
 
 _HINTS = {
     errno.ENOSPC: "Free some space and run it again",
@@ -41,6 +51,23 @@ def sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def tree_sha256(folder: Path) -> str:
+    """Return the hex digest of a folder: over the relative name and the digest of each file, in order of the names."""
+    digest = hashlib.sha256()
+    for path in _tree(folder):
+        digest.update(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def tree_bytes(folder: Path) -> int:
+    """Return the size of all files in a folder."""
+    return sum(path.stat().st_size for path in _tree(folder))
+
+
+def _tree(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix())
 
 
 def check_writable(path: Path) -> None:
@@ -90,6 +117,28 @@ def new_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         OutputError: if `path` exists and may not be replaced, or cannot be written.
     """
     check_replaceable(path, force=force)
+    with _made_beside(path) as beside:
+        yield beside
+
+
+@contextmanager
+def replace_folder(path: Path, mark: str) -> Iterator[Path]:
+    """Give a folder beside `path` to fill; on success it takes the place of `path`, else it is removed.
+
+    An existing folder is replaced only if it holds a file named `mark`.
+
+    Raises:
+        OutputError: if something else stands at `path`, or it cannot be written.
+    """
+    if path.exists() and not (path / mark).is_file():
+        raise OutputError(f"{path} exists and holds no {mark}", hint="Remove it yourself, or choose another place")
+    with _made_beside(path) as beside:
+        yield beside
+
+
+@contextmanager
+def _made_beside(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path` that becomes `path`, whose place it takes, or is removed."""
     absent = [p for p in path.parents if not p.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

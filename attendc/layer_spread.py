@@ -8,7 +8,6 @@ another, an operator is known by its module and its turn in there, and what stay
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,6 +21,7 @@ from torch import Tensor, fx, nn
 
 from attendc.compress.capture import capture
 from attendc.compress.passes import INT8_PASSES, run_passes
+from attendc.compress.passes.prove import MOST_SAMPLES, proof_samples
 from attendc.compress.rules import ACT_QMAX, ACT_QMIN, rule_of
 from attendc.context import Context
 from attendc.data.images import Images
@@ -124,8 +124,10 @@ def measure_spreads(
     At most `MOST_IMAGES` images are looked at, the first ones. `network` is the module, or the graph that `capture`
     made of it. One that has roundings itself is no float network: nothing is compared with it.
     """
-    floating = _float_graph(network, preprocess)
-    if floating is None or len(images) == 0:
+    if len(images) == 0:
+        return []
+    floating = _float_graph(network, preprocess, images)
+    if floating is None:
         return []
     matches = _matches(floating, graph)
     tallies = {m: _Tally() for m in matches}
@@ -146,13 +148,15 @@ def measure_spreads(
     return _named_apart([_told(floating, graph, match, tally) for match, tally in tallies.items()])
 
 
-def _float_graph(network: nn.Module, preprocess: Preprocess) -> fx.GraphModule | None:
+def _float_graph(network: nn.Module, preprocess: Preprocess, images: Images) -> fx.GraphModule | None:
     """Return what was quantized: the float graph after the passes on the way to int8."""
+    few = range(min(len(images), MOST_SAMPLES))
+    seen = proof_samples([x for x, _ in batches(images, preprocess, batch_size=1, indices=few)])
     captured = isinstance(network, fx.GraphModule) and all(n.op != "call_module" for n in network.graph.nodes)
     if not captured:
-        return run_passes(capture(network, preprocess), INT8_PASSES)
+        return run_passes(capture(network, preprocess, seen), INT8_PASSES, seen)
     assert isinstance(network, fx.GraphModule)
-    return None if activation_nodes(network.graph) else run_passes(copy.deepcopy(network), INT8_PASSES)
+    return None if activation_nodes(network.graph) else run_passes(network, INT8_PASSES, seen)
 
 
 def _matches(floating: fx.GraphModule, graph: fx.GraphModule) -> list[_Match]:

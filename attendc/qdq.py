@@ -17,6 +17,7 @@ from attendc.types import Layer, QuantTable
 __all__ = ["activation_nodes", "input_params", "layer_nodes", "output_params", "quant_table"]
 
 _Q = torch.ops.quantized_decomposed
+_DEQUANTIZE = _Q.dequantize_per_tensor.default
 _LAYERS = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
 
 
@@ -41,7 +42,10 @@ def output_params(graph: fx.Graph) -> tuple[float, int]:
 
 
 def quant_table(gm: fx.GraphModule) -> QuantTable:
-    """Return every scale, zero point and integer of the graph."""
+    """Return every scale, zero point and integer of the graph.
+
+    A layer whose input is float (see `derived.dynamic_graph`) has its bias in real numbers.
+    """
     activations = {n.all_input_nodes[0].name: _params(n) for n in activation_nodes(gm.graph)}
     return QuantTable(activations, {n.name: _layer(gm, n) for n in layer_nodes(gm.graph)})
 
@@ -55,12 +59,16 @@ def _layer(gm: fx.GraphModule, node: fx.Node) -> Layer:
     quantize = cast("fx.Node", weight.args[0])
     values: list[Any] = [constant(gm, a).detach() if isinstance(a, fx.Node) else a for a in quantize.args]
     integers: Tensor = _Q.quantize_per_channel.default(*values)
-    scale = values[1].double()
-    step = scale * float(source.args[1])  # type: ignore[arg-type]
-    steps = torch.round(constant(gm, bias).detach().double() / step)
+    real = constant(gm, bias).detach()
     return Layer(
         integers.contiguous().numpy().tobytes(),
         tuple(integers.shape),
         tuple(values[1].tolist()),
-        tuple(int(v) for v in steps.tolist()),
+        _steps(real, values[1], source) if source.target is _DEQUANTIZE else tuple(real.tolist()),
     )
+
+
+def _steps(bias: Tensor, scale: Tensor, source: fx.Node) -> tuple[int, ...]:
+    """Return a bias in whole steps of the input's scale x the weight's."""
+    step = scale.double() * float(source.args[1])  # type: ignore[arg-type]
+    return tuple(int(v) for v in torch.round(bias.double() / step).tolist())

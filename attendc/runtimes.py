@@ -6,7 +6,10 @@ runners can be compared.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from attendc.engines import quantized_engine
 from attendc.errors import CheckpointError
 
-__all__ = ["Runner", "onnx_runner", "tflite_runner", "torch_runner", "torchscript_runner"]
+__all__ = [
+    "Runner",
+    "load_tensorflow",
+    "load_torchscript",
+    "onnx_runner",
+    "savedmodel_runner",
+    "tflite_runner",
+    "torch_runner",
+    "torchscript_runner",
+]
 
 Runner = Callable[[Tensor], Tensor]
 Kernels = Literal["xnnpack", "plain", "reference"]
@@ -34,12 +47,37 @@ def torch_runner(model: nn.Module) -> Runner:
     return run
 
 
-def torchscript_runner(path: Path) -> Runner:
-    """Run a TorchScript file."""
+def torchscript_runner(path: Path, engine: str = "") -> Runner:
+    """Run a TorchScript file on one of torch's quantized engines, `engines.default_engine` unless told.
+
+    The engine counts for int8 files only, and is set only while the file is loaded and run.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        UsageError: if there is no such engine here.
+    """
+    run = torch_runner(load_torchscript(path, engine))
+
+    def run_on_engine(x: Tensor) -> Tensor:
+        with quantized_engine(engine):
+            return run(x)
+
+    return run_on_engine
+
+
+def load_torchscript(path: Path, engine: str = "", *, extra: dict[str, str] | None = None) -> Any:
+    """Return a TorchScript module, its weights packed for an engine; the files that `extra` names are read into it.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        UsageError: if there is no such engine here.
+    """
     try:
-        return torch_runner(torch.jit.load(str(path)))  # type: ignore[no-untyped-call]
-    except RuntimeError as e:
-        raise CheckpointError(f"{path} is no readable TorchScript file") from e
+        with quantized_engine(engine):
+            return torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as e:
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+        raise CheckpointError(f"{path} is no readable TorchScript file: {reason}", hint="Convert it again") from e
 
 
 def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
@@ -55,6 +93,51 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
         raise CheckpointError(f"onnxruntime cannot load {path}: {e}") from e
     name = session.get_inputs()[0].name
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def savedmodel_runner(path: Path, *, threads: int = 1) -> Runner:
+    """Run a SavedModel that takes `image` (N, H, W, C) and gives `logits`, by its serving signature.
+
+    TensorFlow fixes its threads when it first computes: `threads` holds for the first SavedModel of a process.
+
+    Raises:
+        CheckpointError: if TensorFlow cannot load the folder.
+    """
+    if not (path / "saved_model.pb").is_file():
+        raise CheckpointError(f"{path} is no SavedModel: it holds no saved_model.pb")
+    tf = load_tensorflow()
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    try:
+        loaded = tf.saved_model.load(str(path))
+        loaded.signatures["serving_default"]
+    except Exception as e:
+        raise CheckpointError(f"TensorFlow cannot load {path}: {_first_line(e)}") from e
+
+    def run(x: Tensor) -> Tensor:
+        nhwc = tf.constant(x.permute(0, 2, 3, 1).numpy())
+        return torch.from_numpy(loaded.signatures["serving_default"](image=nhwc)["logits"].numpy())
+
+    return run
+
+
+def load_tensorflow() -> Any:
+    """Return the module, imported without the lines about processors and CUDA that it writes to stderr meanwhile."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        try:
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+                import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    import tensorflow as tf
+
+    return tf
 
 
 def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1) -> Runner:
@@ -129,3 +212,7 @@ def dequantize_like(value: Any, details: dict[str, Any]) -> Tensor:
         return torch.from_numpy(value.copy())
     scale, zero_point = details["quantization"]
     return torch.from_numpy((value.astype(np.float32) - zero_point) * np.float32(scale))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -146,13 +146,14 @@ class Layer:
         weight: int8 (O, I, H, W) or (O, I), as bytes in that order.
         shape: of the weight.
         scale: float32 per output channel.
-        bias: int32 (O,).
+        bias: (O,), steps of input scale x weight scale (int32, or int64 behind int16 activations); real numbers
+            where the input is float.
     """
 
     weight: bytes
     shape: tuple[int, ...]
     scale: tuple[float, ...]
-    bias: tuple[int, ...]
+    bias: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class Stamp:
         labels: a name per class.
         preprocess: how its input is made.
         calibration: where the ranges come from; `random` where no data was used, empty in float artefacts.
-        dtype: `int8` or `float32`.
+        dtype: `int8`, `float32`, `float16`, `dynamic` or `int16`; formats but tflite have the first two.
     """
 
     attendc: str

@@ -153,6 +153,14 @@ class Call(nn.Module):
         return self.function(x)
 
 
+class Slopes(nn.PReLU):
+    """PReLU with these slopes."""
+
+    def __init__(self, *slopes: float) -> None:
+        super().__init__(len(slopes))
+        self.weight.data = torch.tensor(slopes)
+
+
 MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "conv_bn_relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
     "conv_relu6": lambda: nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU6()),
@@ -172,6 +180,11 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "relu6_as_function": lambda: Call(lambda x: nn.functional.relu6(x + x)),
     "clamp": lambda: Call(lambda x: torch.clamp(x, 0, 6)),
     "numbers": lambda: Call(lambda x: 2.0 * x + 0.5),
+    "activations": lambda: nn.Sequential(nn.LeakyReLU(0.1), nn.Tanh(), nn.GELU(), nn.GELU("tanh")),
+    "prelu": lambda: nn.Sequential(nn.Conv2d(4, 4, 1), Slopes(0.1, 0.25, -0.3, 0.8), nn.PReLU()),
+    "elu": nn.ELU,
+    "clamps": lambda: Call(lambda x: x.clamp(0, 1) - nn.functional.hardtanh(x) + x.clamp(max=0.5)),
+    "arithmetic": lambda: Call(lambda x: (1 - x) / 3 + x.pow(2) / torch.sqrt(x * x + 0.1)),
     "pool_twice": lambda: Call(
         lambda x: nn.functional.avg_pool2d(x, 2) * torch.sigmoid(nn.functional.avg_pool2d(x, 2))
     ),

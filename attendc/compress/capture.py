@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import fx, nn
 
-from attendc.compress.passes import FLOAT_PASSES, run_passes
+from attendc.compress.passes import FLOAT_PASSES, Pass, run_passes
+from attendc.context import Context
 from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.types import Preprocess
@@ -21,8 +23,22 @@ def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, *preprocess.input_shape, generator=generator)
 
 
-def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
+def capture(
+    model: nn.Module,
+    preprocess: Preprocess,
+    samples: torch.Tensor | None = None,
+    *,
+    passes: Sequence[Pass] = FLOAT_PASSES,
+    context: Context | None = None,
+) -> fx.GraphModule:
     """Return the float graph of `model` with a free batch size; `model` is left as it is.
+
+    Args:
+        model: a classifier.
+        preprocess: what it takes.
+        samples: float32 (N, C, H, W) that each pass is proven on; random ones if there are none.
+        passes: what is done to the graph.
+        context: where it is said that a pass was left out.
 
     Raises:
         CheckpointError: if the model does not take the input that the Spec describes, or torch.export
@@ -42,7 +58,7 @@ def capture(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
         ) from e
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
-    return run_passes(graph, FLOAT_PASSES)
+    return run_passes(graph, passes, samples, context=context)
 
 
 @torch.no_grad()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, fx, nn
 
 __all__ = [
     "add_constant",
     "call_nodes",
+    "free_shape",
     "insert_call",
     "is_constant",
     "module_path",
@@ -23,6 +26,12 @@ def call_nodes(graph: fx.Graph, *targets: Overload) -> list[fx.Node]:
     """Return the nodes that call one of `targets`, or any operator, in order."""
     calls = [n for n in graph.nodes if n.op == "call_function"]
     return [n for n in calls if not targets or n.target in targets]
+
+
+def free_shape(node: fx.Node) -> list[int] | None:
+    """Return the sizes of a tensor of an exported graph, -1 for the one that depends on the batch; None if two do."""
+    shape = [int(size) if isinstance(size, int) else -1 for size in node.meta["val"].shape]
+    return shape if shape.count(-1) <= 1 else None
 
 
 def is_constant(node: object) -> bool:
@@ -66,13 +75,16 @@ def insert_call(
     with gm.graph.inserting_before(before):
         node = gm.graph.call_function(target, args)  # type: ignore[arg-type]
     node.meta.update({k: v for k, v in like.meta.items() if k in ("nn_module_stack", "stack_trace")})
-    values = [a.meta["val"] if isinstance(a, fx.Node) else a for a in args]
+    values = [source.meta["val"] for source in node.all_input_nodes]
     mode = next((v.fake_mode for v in values if hasattr(v, "fake_mode")), None)
     if mode is not None:
         with mode:
-            fakes = [mode.from_tensor(v) if type(v) in (Tensor, nn.Parameter) else v for v in values]
-            node.meta["val"] = target(*fakes)
+            node.meta["val"] = target(*fx.node.map_arg(node.args, lambda source: _fake(source.meta["val"], mode)))
     return node
+
+
+def _fake(value: object, mode: Any) -> Any:
+    return mode.from_tensor(value, static_shapes=True) if type(value) in (Tensor, nn.Parameter) else value
 
 
 def replace_node(gm: fx.GraphModule, old: fx.Node, new: fx.Node) -> None:

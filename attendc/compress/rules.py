@@ -15,6 +15,7 @@ from typing import Literal, cast
 import torch
 from torch import fx
 
+from attendc.compress.kernel_limits import clips_like_relu, limit, no_kernel
 from attendc.types import QuantParams
 
 __all__ = [
@@ -24,9 +25,8 @@ __all__ = [
     "RULES",
     "WEIGHT_QMAX",
     "OpRule",
-    "clips_like_relu",
-    "counts_every_pixel",
     "fused_activation",
+    "refusal",
     "rule_of",
 ]
 
@@ -45,7 +45,7 @@ FIXED_TANH = QuantParams((1 / 128,), (0,))
 class OpRule:
     """Attributes:
     litert: the operator in the TFLite file.
-    output: `own` range, the `same` as the first input (and all inputs of a list), or `fixed` by the runtime.
+    output: `own` range, the `same` as the input (of several: as all of them), or `fixed` by the runtime.
     fixed: the parameters where `output` is `fixed`.
     has_weight: whether argument 1 is a weight with its output channels first, and argument 2 a bias.
     fuses: whether a ReLU or ReLU6 that alone reads the output joins the operator.
@@ -65,6 +65,7 @@ def _same(litert: str) -> OpRule:
 RULES: dict[Overload, OpRule] = {
     aten.conv2d.default: OpRule("CONV_2D", has_weight=True, fuses=True),
     aten.linear.default: OpRule("FULLY_CONNECTED", has_weight=True, fuses=True),
+    aten.matmul.default: OpRule("BATCH_MATMUL"),
     aten.add.Tensor: OpRule("ADD", fuses=True),
     aten.sub.Tensor: OpRule("SUB", fuses=True),
     aten.mul.Tensor: OpRule("MUL", fuses=True),
@@ -76,8 +77,18 @@ RULES: dict[Overload, OpRule] = {
     aten.hardtanh.default: OpRule("RELU6"),
     aten.clamp.default: OpRule("RELU6"),
     aten.hardswish.default: OpRule("HARD_SWISH"),
+    aten.leaky_relu.default: OpRule("LEAKY_RELU"),
+    aten.gelu.default: OpRule("GELU"),
+    aten.exp.default: OpRule("EXP"),
+    aten.rsqrt.default: OpRule("RSQRT"),
+    aten.abs.default: OpRule("ABS"),
+    aten.mean.dim: OpRule("MEAN"),
     aten.avg_pool2d.default: _same("AVERAGE_POOL_2D"),
     aten.max_pool2d.default: _same("MAX_POOL_2D"),
+    aten.amax.default: _same("REDUCE_MAX"),
+    aten.maximum.default: _same("MAXIMUM"),
+    aten.upsample_nearest2d.vec: _same("RESIZE_NEAREST_NEIGHBOR"),
+    aten.upsample_bilinear2d.vec: _same("RESIZE_BILINEAR"),
     aten.view.default: _same("RESHAPE"),
     aten.reshape.default: _same("RESHAPE"),
     aten.flatten.using_ints: _same("RESHAPE"),
@@ -86,41 +97,27 @@ RULES: dict[Overload, OpRule] = {
     aten.permute.default: _same("TRANSPOSE"),
     aten.constant_pad_nd.default: _same("PAD"),
     aten.pad.default: _same("PAD"),
+    aten.expand.default: _same("BROADCAST_TO"),
+    aten.pixel_shuffle.default: _same("DEPTH_TO_SPACE"),
+    aten.flip.default: _same("REVERSE_V2"),
     aten.slice.Tensor: _same("STRIDED_SLICE"),
     aten.cat.default: _same("CONCATENATION"),
 }
 """Operator -> rule, the one place to add an operator that LiteRT runs in int8."""
-
-_RELU_RANGES = ((0.0, 6.0), (0.0, None))
 
 
 def rule_of(node: fx.Node) -> OpRule | None:
     """Return the rule of a node, None where LiteRT has no int8 kernel for it."""
     if node.op != "call_function":
         return None
-    if node.target in (aten.hardtanh.default, aten.clamp.default) and not clips_like_relu(node):
-        return None
-    if node.target is aten.avg_pool2d.default and not counts_every_pixel(node):
+    if limit(node) is not None:
         return None
     return RULES.get(cast("Overload", node.target))
 
 
-def counts_every_pixel(node: fx.Node) -> bool:
-    """Return whether an average pool divides by the size of its kernel everywhere, padding or not."""
-    given: list[object] = [*node.args, *[None] * (7 - len(node.args))]
-    padding, ceil_mode, count_padding, divisor = given[3:]
-    padded = padding not in (None, 0) and any(cast("list[int]", padding))
-    return not ceil_mode and divisor is None and (not padded or count_padding is not False)
-
-
-def clips_like_relu(node: fx.Node) -> bool:
-    """Return whether a node is ReLU or ReLU6, however it is spelled."""
-    if node.target is aten.relu.default:
-        return True
-    if node.target not in (aten.hardtanh.default, aten.clamp.default):
-        return False
-    low, high = (*node.args[1:], None, None)[:2]
-    return (low, high) in _RELU_RANGES
+def refusal(node: fx.Node) -> str:
+    """Return why `rule_of` has nothing for an operator."""
+    return limit(node) or no_kernel(node)
 
 
 def fused_activation(node: fx.Node) -> fx.Node | None:

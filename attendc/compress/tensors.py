@@ -12,7 +12,7 @@ from typing import Any
 from torch import fx
 
 from attendc.compress.graph import is_constant, module_path
-from attendc.compress.rules import OpRule, fused_activation, rule_of
+from attendc.compress.rules import OpRule, fused_activation, refusal, rule_of
 from attendc.errors import ConversionError
 from attendc.types import QuantParams
 
@@ -26,6 +26,9 @@ __all__ = [
     "unsupported",
     "weighted_layers",
 ]
+
+_ALL_ALIKE = ("CONCATENATION", "MAXIMUM")
+"""Operators all of whose inputs have the parameters of the output."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def unsupported(graph: fx.Graph) -> list[Unsupported]:
         if node.op != "call_function" or not _is_float(node) or rule_of(node) is not None:
             continue
         name = getattr(node.target, "__name__", str(node.target))
-        found.append(Unsupported(node.name, name, module_path(node), "LiteRT has no int8 kernel for it here"))
+        found.append(Unsupported(node.name, name, module_path(node), refusal(node)))
     return found
 
 
@@ -123,7 +126,7 @@ def sharing_groups(graph: fx.Graph) -> Groups:
 
 def sources(node: fx.Node, rule: OpRule) -> Iterable[fx.Node]:
     """Return the quantized inputs whose parameters a `same` operator keeps."""
-    wanted = node.all_input_nodes if rule.litert == "CONCATENATION" else node.all_input_nodes[:1]
+    wanted = node.all_input_nodes if rule.litert in _ALL_ALIKE else node.all_input_nodes[:1]
     return [n for n in wanted if is_quantized(n) or _is_operand(n)]
 
 

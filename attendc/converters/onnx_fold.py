@@ -18,11 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["fold_layers"]
 
-_LAYER_OPS = ("Conv", "Gemm")
+_LAYER_OPS = ("Conv", "Gemm", "Add")
 
 
-def fold_layers(model: onnx.ModelProto, layers: dict[str, Layer]) -> None:
-    """Replace weight and bias of every layer, in place; `layers` is keyed by the names of the graph's nodes.
+def fold_layers(model: onnx.ModelProto, layers: dict[str, Layer], *, renamed: dict[str, str] | None = None) -> None:
+    """Replace weight and bias of every layer, in place.
+
+    A linear layer on more than two dimensions is a MatMul, with its weight as (I, O), and an Add. The exporter names
+    outputs after the graph's nodes.
+
+    Args:
+        model: what the exporter wrote.
+        layers: by the names of the graph's nodes.
+        renamed: names of nodes -> what the exporter was told to call their outputs.
 
     Raises:
         InternalError: if the exporter dropped a layer or gave it another name.
@@ -31,34 +39,32 @@ def fold_layers(model: onnx.ModelProto, layers: dict[str, Layer]) -> None:
     producers = {output: node for node in graph.node for output in node.output}
     nodes = {node.output[0]: node for node in graph.node if node.op_type in _LAYER_OPS}
     for name, layer in layers.items():
-        if name not in nodes:
+        last = nodes.get((renamed or {}).get(name, name))
+        if last is None:
             raise InternalError(f"the ONNX exporter kept no layer {name!r}")
-        node = nodes[name]
-        source = producers[node.input[0]]
-        _fold_weight(graph, node, layer)
-        _fold_bias(graph, node, layer, input_scale_name=source.input[1], producers=producers)
+        first = last if last.op_type != "Add" else producers[last.input[0]]
+        if first.op_type == "Add":
+            raise InternalError(f"the ONNX exporter kept no layer {name!r}")
+        _fold_weight(graph, first, layer)
+        input_scale = _scalar(graph, producers[first.input[0]].input[1], producers)
+        _fold_bias(graph, last, layer, input_scale=input_scale)
     _drop_dead(graph)
 
 
 def _fold_weight(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer) -> None:
     weight = np.frombuffer(layer.weight, np.int8).reshape(layer.shape)
     scale = np.asarray(layer.scale, np.float32)
-    node.input[1] = _dequantized(graph, node, "weight", weight, scale)
+    if node.op_type == "MatMul":
+        node.input[1] = _dequantized(graph, node, "weight", weight.T, scale, axis=1)
+    else:
+        node.input[1] = _dequantized(graph, node, "weight", weight, scale)
 
 
-def _fold_bias(
-    graph: onnx.GraphProto,
-    node: onnx.NodeProto,
-    layer: Layer,
-    *,
-    input_scale_name: str,
-    producers: dict[str, onnx.NodeProto],
-) -> None:
-    """Add the bias as int32 with scale = input scale x weight scale, as QLinearConv wants it."""
-    input_scale = _scalar(graph, input_scale_name, producers)
+def _fold_bias(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer, *, input_scale: float) -> None:
+    """Let the last input be the bias as int32 with scale = input scale x weight scale, as QLinearConv wants it."""
     scale = np.asarray(layer.scale, np.float32) * np.float32(input_scale)
     bias = np.asarray(layer.bias, np.int32)
-    node.input[2] = _dequantized(graph, node, "bias", bias, scale)
+    node.input[-1] = _dequantized(graph, node, "bias", bias, scale)
 
 
 def _dequantized(
@@ -67,6 +73,8 @@ def _dequantized(
     role: str,
     integers: np.ndarray[tuple[int, ...], np.dtype[np.signedinteger]],
     scale: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    *,
+    axis: int = 0,
 ) -> str:
     """Add integers and a per-channel DequantizeLinear before `node`, and return the name of its output."""
     import onnx
@@ -76,8 +84,8 @@ def _dequantized(
     names = [f"{stem}.integers", f"{stem}.scale", f"{stem}.zero_point"]
     for name, value in zip(names, (integers, scale, zeros), strict=True):
         graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
-    made = onnx.helper.make_node("DequantizeLinear", names, [stem], name=f"{stem}.dequantize", axis=0)
-    position = next(i for i, n in enumerate(graph.node) if n.name == node.name)
+    made = onnx.helper.make_node("DequantizeLinear", names, [stem], name=f"{stem}.dequantize", axis=axis)
+    position = next(i for i, n in enumerate(graph.node) if n.output[0] == node.output[0])
     graph.node.insert(position, made)
     return stem
 

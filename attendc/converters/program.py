@@ -15,6 +15,7 @@ from torch import fx, nn
 
 import attendc.qdq  # noqa: F401 - registers the operators that the file names
 from attendc.checkpoint import spec_from_json, spec_to_json
+from attendc.converters.program_check import checked_archive
 from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.files import replace_file
@@ -61,23 +62,23 @@ def _forget_making(program: torch.export.ExportedProgram) -> None:
 
 
 def load_program(path: Path) -> SavedProgram:
-    """Read a .pt2 that attendc wrote.
+    """Read a .pt2 that attendc wrote; torch gets it only after `checked_archive` has found nothing that runs code.
 
     Raises:
-        CheckpointError: if it is missing, damaged or not attendc's.
+        CheckpointError: if it is missing, damaged, not attendc's, or could run code.
     """
     if not path.is_file():
         raise CheckpointError(f"no file {path}", hint="attendc quantize writes one: model.pt2")
-    extra = {METADATA_FILE: ""}
+    archive, extra = checked_archive(path), {METADATA_FILE: ""}
     try:
-        with path.open("rb") as file:
-            program = torch.export.load(file, extra_files=extra)
+        program = torch.export.load(archive, extra_files=extra)
+        graph = program.module(check_guards=False)
         content = json.loads(extra[METADATA_FILE])
+        spec, stamp = spec_from_json(content["spec"]), dict(content["stamp"])
     except Exception as e:
         raise CheckpointError(
             f"{path} is no quantized graph of attendc's: {(str(e).strip() or type(e).__name__).splitlines()[0][:200]}",
             hint="Make it again with attendc quantize",
         ) from e
-    graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
-    return SavedProgram(graph, spec_from_json(content["spec"]), content["stamp"])
+    return SavedProgram(graph, spec, stamp)

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attendc.converters.tflite_schema import constant, op_name, read_model, type_name
+from attendc.converters.tflite_schema import (
+    constant,
+    op_name,
+    quantized_layers,
+    read_model,
+    type_name,
+)
 from attendc.converters.to_tflite import METADATA_NAME
 from attendc.types import Layer, QuantTable
 
@@ -23,10 +29,14 @@ _WEIGHT_LAYOUTS = {
     "FULLY_CONNECTED": (0, 1),
 }
 """How the axes of a weight are put in order to be torch's (O, I, H, W) or (O, I)."""
+_BIAS_TYPES: dict[str, type[np.generic]] = {"INT32": np.int32, "INT64": np.int64, "FLOAT32": np.float32}
 
 
 def inspect_tflite(path: Path) -> dict[str, Any]:
-    """Return `ops` (name -> count), `float_ops`, `transposes`, `inputs`, `outputs`, `metadata`."""
+    """Return `ops` (name -> count), `float_ops`, `transposes`, `inputs`, `outputs`, `metadata`.
+
+    `float_ops` are a fault in int8 and int16 files only: the others compute in float between their operators.
+    """
     model = read_model(path)
     graph = model.subgraphs[0]
     ops = Counter(op_name(model, o) for o in graph.operators)
@@ -57,37 +67,25 @@ def float_operators(model: Any) -> list[str]:
 
 
 def tflite_quant_table(path: Path) -> QuantTable:
-    """Return every (scale, zero point) of the computed tensors and the integers of every layer, by tensor name."""
+    """Return every (scale, zero point) of the computed tensors and the integers of every layer, by tensor name.
+
+    Of a dynamic-range file there are layers only, their biases real numbers.
+    """
     model = read_model(path)
-    graph = model.subgraphs[0]
+    found = quantized_layers(model)
+    weights = {index for _, index in found}
     activations = {
         f"{bytes(t.name).decode()}#{i}": (float(t.quantization.scale[0]), int(t.quantization.zeroPoint[0]))
-        for i, t in enumerate(graph.tensors)
-        if type_name(t) == "INT8" and not _is_layer_weight(model, i)
+        for i, t in enumerate(model.subgraphs[0].tensors)
+        if type_name(t) in ("INT8", "INT16") and i not in weights
     }
-    layers = {
-        f"{op_name(model, o)}#{o.outputs[0]}": _layer(model, o)
-        for o in graph.operators
-        if op_name(model, o) in _WEIGHT_LAYOUTS and _is_int8_constant(model, o.inputs[1])
-    }
+    layers = {f"{op_name(model, o)}#{o.outputs[0]}": _layer(model, o, i) for o, i in found}
     return QuantTable(activations, layers)
 
 
-def _is_layer_weight(model: Any, index: int) -> bool:
-    graph = model.subgraphs[0]
-    return any(op_name(model, o) in _WEIGHT_LAYOUTS and o.inputs[1] == index for o in graph.operators)
-
-
-def _is_int8_constant(model: Any, index: int) -> bool:
-    tensor = model.subgraphs[0].tensors[index]
-    return type_name(tensor) == "INT8" and constant(model, tensor, np.int8) is not None
-
-
-def _layer(model: Any, operator: Any) -> Layer:
-    graph = model.subgraphs[0]
-    weight_tensor, bias_tensor = (graph.tensors[i] for i in operator.inputs[1:3])
+def _layer(model: Any, operator: Any, index: int) -> Layer:
+    weight_tensor = model.subgraphs[0].tensors[index]
     weight: NDArray[Any] | None = constant(model, weight_tensor, np.int8)
-    bias = constant(model, bias_tensor, np.int32)
     assert weight is not None, "a layer with an int8 weight has it as a constant"
     weight = np.ascontiguousarray(weight.transpose(_WEIGHT_LAYOUTS[op_name(model, operator)]))
     assert not np.any(weight_tensor.quantization.zeroPoint), "weights are symmetric"
@@ -95,18 +93,31 @@ def _layer(model: Any, operator: Any) -> Layer:
         weight.tobytes(),
         weight.shape,
         tuple(float(s) for s in weight_tensor.quantization.scale),
-        tuple(bias.tolist()) if bias is not None else (0,) * len(weight),
+        _bias(model, operator) or (0,) * len(weight),
     )
+
+
+def _bias(model: Any, operator: Any) -> tuple[float, ...]:
+    """Return the bias of a layer, as many numbers as outputs; nothing where the layer has none."""
+    inputs = [int(i) for i in operator.inputs]
+    if len(inputs) < 3 or inputs[2] < 0:
+        return ()
+    tensor = model.subgraphs[0].tensors[inputs[2]]
+    value = constant(model, tensor, _BIAS_TYPES[type_name(tensor)])
+    return () if value is None else tuple(value.tolist())
 
 
 def _inner_quantize_ops(model: Any) -> int:
-    """Count QUANTIZE and DEQUANTIZE that neither read an input nor write an output of the model."""
+    """Count QUANTIZE and DEQUANTIZE between operators: none of the model's input and output, none of a weight."""
     graph = model.subgraphs[0]
     border = {*map(int, graph.inputs), *map(int, graph.outputs)}
-    return sum(
-        op_name(model, o) in _BORDER and not border & {*map(int, o.inputs), *map(int, o.outputs)}
+    inner = [
+        o
         for o in graph.operators
-    )
+        if op_name(model, o) in _BORDER and not border & {*map(int, o.inputs), *map(int, o.outputs)}
+    ]
+    weights = {index for _, index in quantized_layers(model)}
+    return len([o for o in inner if o.inputs[0] not in weights and type_name(graph.tensors[o.inputs[0]]) != "FLOAT16"])
 
 
 def _tensor_info(tensor: Any) -> dict[str, Any]:

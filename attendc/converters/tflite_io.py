@@ -1,11 +1,11 @@
-"""The type of an int8 TFLite file's input and output: int8 as converted, or float32 or uint8 at the border."""
+"""The type of the input and output of an int8 or int16 TFLite file: its own, or float32 or uint8 at the border."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any, Literal
 
-from attendc.converters.tflite_schema import opcode_index
+from attendc.converters.tflite_schema import opcode_index, type_name
 
 __all__ = ["IO_TYPES", "Io", "set_io"]
 
@@ -15,14 +15,18 @@ IO_TYPES: tuple[Io, ...] = ("int8", "uint8", "float32")
 _UINT8_SHIFT = 128
 
 
-def set_io(model: Any, io: Io) -> None:
+def set_io(model: Any, io: Io) -> list[str]:
     """Give the only subgraph an input and output of type `io`, by one QUANTIZE before and one operator after.
 
-    uint8 has the same scale and a zero point 128 higher; from it and to it LiteRT's QUANTIZE only shifts.
+    `int8` leaves the integers that the file computes with: int16 in an int16 file. uint8 has the same scale as int8
+    and a zero point 128 higher; from it and to it LiteRT's QUANTIZE only shifts. It writes no uint8 from int16,
+    so that `uint8` leaves int16 too. Return a note where the border is not as asked.
     """
-    if io == "int8":
-        return
     graph = model.subgraphs[0]
+    if io == "int8":
+        return []
+    if io == "uint8" and type_name(graph.tensors[graph.inputs[0]]) == "INT16":
+        return ["int16: LiteRT writes no uint8 from int16, so that input and output are int16"]
     for position, inner in enumerate(list(graph.inputs)):
         outer = _border_tensor(model, int(inner), io)
         graph.inputs[position] = outer
@@ -34,6 +38,7 @@ def set_io(model: Any, io: Io) -> None:
         name = "DEQUANTIZE" if io == "float32" else "QUANTIZE"
         graph.operators.append(_border_operator(model, name, int(inner), outer))
         _rename_in_signatures(model, "outputs", int(inner), outer)
+    return []
 
 
 def _border_tensor(model: Any, inner: int, io: Io) -> int:

@@ -7,11 +7,28 @@ pad (ZeroPad2d, and the `same` padding of networks that came from TensorFlow) is
 from __future__ import annotations
 
 import torch
-from torch import fx
+from torch import fx, nn
 
-__all__ = ["teach_layouts"]
+__all__ = ["dequantize_for_each_reader", "teach_layouts"]
 
 _PAD = torch.ops.aten.constant_pad_nd.default
+_DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+
+
+def dequantize_for_each_reader(gm: nn.Module) -> nn.Module:
+    """Give each reader of a tensor of a graph a dequantize of its own, in place, and return the graph.
+
+    Where two readers of one dequantize want another layout than its tensor has, litert-torch 0.10 turns it around for
+    the first of them only: its layout pass forgets, with the mark that it sets on the way, that the tensor is NHWC.
+    """
+    assert isinstance(gm, fx.GraphModule)
+    for node in [n for n in gm.graph.nodes if n.target is _DEQUANTIZE]:
+        for reader in list(node.users)[1:]:
+            with gm.graph.inserting_after(node):
+                own = gm.graph.node_copy(node)
+            reader.replace_input_with(node, own)
+    gm.recompile()
+    return gm
 
 
 def teach_layouts() -> None:

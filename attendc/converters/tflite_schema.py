@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,22 @@ from numpy.typing import NDArray
 
 from attendc.errors import CheckpointError
 
-__all__ = ["constant", "op_name", "opcode_index", "read_model", "type_name", "write_model"]
+__all__ = [
+    "LAYERS",
+    "add_constant",
+    "constant",
+    "drop_unread",
+    "op_name",
+    "opcode_index",
+    "quantized_layers",
+    "read_model",
+    "set_constant",
+    "type_name",
+    "write_model",
+]
+
+LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators with a weight as input 1 and a bias as input 2."""
 
 
 def _schema() -> Any:
@@ -46,11 +63,14 @@ def write_model(path: Path, model: Any) -> None:
 def op_name(model: Any, operator: Any) -> str:
     """Return `CONV_2D` and the like; of a custom operator its own name."""
     code = model.operatorCodes[operator.opcodeIndex]
-    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
-    names = {v: k for k, v in vars(_schema().BuiltinOperator).items() if not k.startswith("_")}
-    if names[builtin] == "CUSTOM":
-        return str(code.customCode.decode())
-    return str(names[builtin])
+    name = _names("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    return str(code.customCode.decode()) if name == "CUSTOM" else name
+
+
+@functools.cache
+def _names(enum: str) -> dict[int, str]:
+    """Return value -> name of one of the schema's enumerations."""
+    return {v: k for k, v in vars(getattr(_schema(), enum)).items() if not k.startswith("_")}
 
 
 def opcode_index(model: Any, name: str) -> int:
@@ -61,15 +81,14 @@ def opcode_index(model: Any, name: str) -> int:
         if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted:
             return index
     code = schema.OperatorCodeT()
-    code.builtinCode, code.deprecatedBuiltinCode, code.version = wanted, min(wanted, 127), 2
+    code.builtinCode, code.deprecatedBuiltinCode, code.version = wanted, min(wanted, 127), 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
 
 
 def type_name(tensor: Any) -> str:
     """Return `INT8`, `FLOAT32` and the like."""
-    names = {v: k for k, v in vars(_schema().TensorType).items() if not k.startswith("_")}
-    return str(names[tensor.type])
+    return _names("TensorType")[tensor.type]
 
 
 def constant(model: Any, tensor: Any, dtype: type[np.generic]) -> NDArray[Any] | None:
@@ -78,3 +97,62 @@ def constant(model: Any, tensor: Any, dtype: type[np.generic]) -> NDArray[Any] |
     if data is None or len(data) == 0:
         return None
     return np.frombuffer(bytes(bytearray(data)), dtype).reshape(tensor.shape)
+
+
+def quantized_layers(model: Any) -> list[tuple[Any, int]]:
+    """Return the operators with a constant int8 weight in order, each with the index of the weight's tensor.
+
+    The weight may stand behind a DEQUANTIZE.
+    """
+    graph = model.subgraphs[0]
+    unpacked = {int(o.outputs[0]): int(o.inputs[0]) for o in graph.operators if op_name(model, o) == "DEQUANTIZE"}
+    layers = [o for o in graph.operators if op_name(model, o) in LAYERS]
+    weights = [(o, unpacked.get(int(o.inputs[1]), int(o.inputs[1]))) for o in layers]
+    return [(o, i) for o, i in weights if _is_int8_constant(model, graph.tensors[i])]
+
+
+def _is_int8_constant(model: Any, tensor: Any) -> bool:
+    return type_name(tensor) == "INT8" and constant(model, tensor, np.int8) is not None
+
+
+def set_constant(model: Any, tensor: Any, value: NDArray[Any]) -> None:
+    """Give a tensor a value of its own; its type is the value's."""
+    buffer = _schema().BufferT()
+    buffer.data = np.frombuffer(np.ascontiguousarray(value).tobytes(), np.uint8)
+    model.buffers.append(buffer)
+    tensor.buffer = len(model.buffers) - 1
+    tensor.type = getattr(_schema().TensorType, value.dtype.name.upper())
+
+
+def add_constant(model: Any, value: NDArray[Any], like: Any) -> int:
+    """Add a constant tensor with the quantization of `like` and return its index."""
+    tensor = copy.deepcopy(like)
+    set_constant(model, tensor, value)
+    model.subgraphs[0].tensors.append(tensor)
+    return len(model.subgraphs[0].tensors) - 1
+
+
+def drop_unread(model: Any) -> None:
+    """Drop the tensors that no operator names and the buffers that no tensor has; buffer 0 is empty by definition."""
+    graph = model.subgraphs[0]
+    named = [graph.inputs, graph.outputs, *(o.inputs for o in graph.operators), *(o.outputs for o in graph.operators)]
+    kept = sorted({int(i) for indices in named for i in indices if i >= 0})
+    moved = {old: new for new, old in enumerate(kept)} | {-1: -1}
+    graph.tensors = [graph.tensors[i] for i in kept]
+    graph.inputs, graph.outputs = ([moved[int(i)] for i in side] for side in (graph.inputs, graph.outputs))
+    for operator in graph.operators:
+        operator.inputs = [moved[int(i)] for i in operator.inputs]
+        operator.outputs = [moved[int(i)] for i in operator.outputs]
+    for signature in model.signatureDefs or []:
+        for entry in (*signature.inputs, *signature.outputs):
+            entry.tensorIndex = moved[int(entry.tensorIndex)]
+    _drop_buffers(model)
+
+
+def _drop_buffers(model: Any) -> None:
+    holders = [*model.subgraphs[0].tensors, *(model.metadata or [])]
+    kept = sorted({0, *(int(h.buffer) for h in holders)})
+    moved = {old: new for new, old in enumerate(kept)}
+    model.buffers = [model.buffers[i] for i in kept]
+    for holder in holders:
+        holder.buffer = moved[int(holder.buffer)]

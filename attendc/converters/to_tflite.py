@@ -1,7 +1,7 @@
 """TFLite by litert-torch: NHWC input, true int8 operators from the graph's own scales, no layout operators.
 
-The converter reads the scales that stand in the graph and calibrates nothing. What it wrote is then checked: an
-int8 file with a float operator, a TRANSPOSE, or a QUANTIZE or DEQUANTIZE inside is refused.
+The converter reads the scales that stand in the graph and calibrates nothing. Dynamic-range and int16 files are then
+made from the int8 file, float16 files from the float32 file, so that all hold the same numbers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from attendc.converters.program import inference_module
+from attendc.converters.tflite_dynamic import float_activations
+from attendc.converters.tflite_float16 import halve_weights
+from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
-from attendc.converters.tflite_layout import teach_layouts
+from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
 from attendc.converters.tflite_schema import op_name, read_model, write_model
+from attendc.converters.tflite_versions import raise_versions
 from attendc.errors import ConversionError
 from attendc.files import replace_file
 from attendc.types import Preprocess, Stamp
@@ -27,6 +31,8 @@ from attendc.types import Preprocess, Stamp
 __all__ = ["METADATA_NAME", "write_tflite"]
 
 METADATA_NAME = "attendc"
+_QUANTIZED = ("int8", "dynamic", "int16")
+"""The dtypes that are made from the quantized graph."""
 
 
 class _Nhwc(nn.Module):
@@ -48,23 +54,44 @@ def write_tflite(
     stamp: Stamp,
     *,
     io: Io = "int8",
-) -> None:
-    """Convert a quantized graph (`stamp.dtype` int8) or a float graph to `path`, for one image at a time.
+) -> list[str]:
+    """Convert a graph to `path`, for one image at a time, and return notes on what could not be had as asked.
 
-    `io` is the type of the input and output of an int8 file.
+    `stamp.dtype` says what is made. `float32` and `float16` (float16 weights, float32 arithmetic) take the float
+    graph; `int8`, `int16` (int16 activations, int8 weights) and `dynamic` (float activations, int8 weights) the
+    quantized one. `io` is the type of the input and output of an int8 or int16 file, see `set_io`; the other files
+    have float32 there.
 
     Raises:
-        ConversionError: if the converter cannot.
+        ConversionError: if the converter cannot, LiteRT has no int16 kernel for an operator, or a weight does not fit
+            into float16.
         OutputError: if the file cannot be written.
     """
     with replace_file(path) as beside:
-        _convert(beside, graph, stamp.preprocess, quantized=stamp.dtype == "int8")
+        _convert(beside, graph, stamp.preprocess, quantized=stamp.dtype in _QUANTIZED)
+        if stamp.dtype == "float16":
+            halve_weights(beside)
         model = read_model(beside)
-        if stamp.dtype == "int8":
-            set_io(model, io)
+        notes = _change_types(model, stamp.dtype, io)
         _name_tensors(model)
         _add_metadata(model, stamp)
         write_model(beside, model)
+        if stamp.dtype == "int16":
+            check_kernels(beside)
+    return notes
+
+
+def _change_types(model: Any, dtype: str, io: Io) -> list[str]:
+    """Bring an int8 or float file to `dtype`, and its border to `io`; return notes."""
+    notes = []
+    if dtype == "dynamic":
+        notes = float_activations(model)
+    elif dtype == "int16":
+        widen_activations(model)
+    if dtype in ("int8", "int16"):
+        notes = set_io(model, io)
+    raise_versions(model)
+    return notes
 
 
 def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quantized: bool) -> None:
@@ -82,7 +109,8 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
         config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            converted = litert_torch.convert(_Nhwc(inference_module(graph)), sample, quant_config=config)
+            network = dequantize_for_each_reader(inference_module(graph))
+            converted = litert_torch.convert(_Nhwc(network), sample, quant_config=config)
             converted.export(str(path))
     except OSError:
         raise  # a full disk: replace_file knows what to say

@@ -1,4 +1,7 @@
-"""TorchScript, float32: traced and frozen. torch.jit is deprecated; the .pt2 beside it is its successor."""
+"""TorchScript, traced and frozen: float32, or int8 in torch's quantized kernels.
+
+torch.jit is deprecated; the .pt2 beside it is its successor, and torch.export.load reads it as it is.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +16,45 @@ import torch
 from torch import fx
 
 from attendc.converters.program import inference_module
+from attendc.converters.torchscript_int8 import quantized_module
+from attendc.engines import quantized_engine
 from attendc.errors import ConversionError
 from attendc.files import replace_file
 from attendc.types import METADATA_FILE, Stamp
 
-__all__ = ["METADATA_FILE", "write_torchscript"]
+__all__ = ["LAYERS_FILE", "METADATA_FILE", "write_torchscript"]
+
+LAYERS_FILE = "attendc.layers.json"
+"""What the packed weights of an int8 file do not tell: name, shape and groups of each layer, in order."""
 
 _MANGLED = re.compile(rb"___torch_mangle_\d+")
 _WRITERS_OWN = ("version", ".data/serialization_id")
 
 
 def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
-    """Trace the float graph and write it, for any batch size.
+    """Trace the float graph, or the quantized one if the stamp says int8, and write it for any batch size.
+
+    Input is float32 (N, C, H, W), output float32 logits, in both. An int8 file is packed for whatever engine is set
+    when it is loaded.
 
     Raises:
         ConversionError: if it cannot be traced.
         OutputError: if the file cannot be written.
     """
     sample = torch.zeros(2, *stamp.preprocess.input_shape)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # torch.jit warns of its deprecation at every call
-            traced = torch.jit.freeze(torch.jit.trace(inference_module(graph), sample))  # type: ignore[no-untyped-call]
-    except RuntimeError as e:
-        raise ConversionError(f"torch.jit cannot trace the graph: {str(e).splitlines()[0]}") from e
     extra = {METADATA_FILE: json.dumps(dataclasses.asdict(stamp), sort_keys=True)}
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
-    torch.jit.save(traced, content, _extra_files=extra)
+    try:
+        with warnings.catch_warnings(), torch.no_grad(), quantized_engine():
+            warnings.simplefilter("ignore")  # torch.jit warns of its deprecation at every call
+            module = inference_module(graph)
+            if stamp.dtype == "int8":
+                module, layers = quantized_module(graph, sample)
+                extra[LAYERS_FILE] = json.dumps([dataclasses.asdict(layer) for layer in layers])
+            traced = torch.jit.trace(module, sample)  # type: ignore[no-untyped-call]
+            torch.jit.save(torch.jit.freeze(traced), content, _extra_files=extra)
+    except RuntimeError as e:
+        raise ConversionError(f"torch.jit cannot trace the graph: {str(e).splitlines()[0]}") from e
     with replace_file(path) as beside:
         beside.write_bytes(_without_traces(content))
 

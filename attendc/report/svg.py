@@ -57,6 +57,12 @@ class Drawing:
         ).format(kind=self._kind, w=number(self.width), h=number(self.height), title=self._title)
         return Markup("").join([head, *self._parts, Markup("</svg>")])
 
+    def page(self, style: str) -> Markup:
+        """Return the whole as a file of its own, with the style sheet that it carries."""
+        root, _, rest = str(self.markup()).removeprefix("<svg ").partition(">")
+        opened = f'<svg xmlns="http://www.w3.org/2000/svg" {root}><style>{style}</style>'
+        return Markup(opened + rest + "\n")
+
     def text(
         self, at: tuple[float, float], words: str, *, anchor: str = "start", kind: str = "", turned: bool = False
     ) -> None:
@@ -76,10 +82,28 @@ class Drawing:
             steps = "L".join(f"{number(x)} {number(y)}" for x, y in points)
             self._add('<path d="M{}{}" class="{}"/>', steps, "Z" if closed else "", kind)
 
+    def wire(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        """Draw a line that leaves and reaches each point upright, and bends between two that are not in one column."""
+        (x, y), *others = points
+        steps = [f"M{number(x)} {number(y)}"]
+        for to_x, to_y in others:
+            middle = number((y + to_y) / 2)
+            bend = f"C{number(x)} {middle} {number(to_x)} {middle} {number(to_x)} {number(to_y)}"
+            steps.append(f"V{number(to_y)}" if to_x == x else bend)
+            x, y = to_x, to_y
+        self._add('<path d="{}" class="{}"/>', "".join(steps), kind)
+
     def dots(self, points: Sequence[tuple[float, float]], radius: float, kind: str) -> None:
         """Draw many round dots as one path: hundreds of channels take a tenth of the bytes of circles."""
         steps = "".join(f"M{number(x)} {number(y)}h0" for x, y in points)
         self._add('<path d="{}" stroke-width="{}" class="dots {}"/>', steps, number(2 * radius), kind)
+
+    def card(self, corner: tuple[float, float], size: tuple[float, float], kind: str, title: str) -> None:
+        """Draw a rectangle with round corners; `title` shows when a mouse rests on it."""
+        sides = (number(v) for v in (*corner, *size))
+        self._add(
+            '<rect x="{}" y="{}" width="{}" height="{}" rx="4" class="{}"><title>{}</title></rect>', *sides, kind, title
+        )
 
     def box(self, corner: tuple[float, float], size: tuple[float, float], kind: str, *, shade: float = 1.0) -> None:
         """Fill a rectangle; `shade` (0..1) is how much of its colour covers the ground."""

@@ -16,6 +16,7 @@ from torch import fx, nn
 from attendc.compress.capture import capture, probe
 from attendc.compress.int8_sensitivity import Calibrated, measure_int8
 from attendc.compress.passes import INT8_PASSES, run_passes
+from attendc.compress.passes.prove import MOST_SAMPLES, proof_samples
 from attendc.compress.plan import apply_plan
 from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
 from attendc.compress.pruning.importance import NEED_DATA, Importance, measure_importance
@@ -133,9 +134,11 @@ def _pruning(
 
 def _ready(opened: Opened, dataset: Dataset, context: Context) -> fx.GraphModule:
     """Return the float graph, ready for int8; say which operators stay float whatever is measured."""
-    floating = capture(opened.model, opened.spec.preprocess)
+    images = batches(evenly(dataset.train, MOST_SAMPLES), opened.spec.preprocess, batch_size=1)
+    seen = proof_samples([x for x, _ in images])
+    floating = capture(opened.model, opened.spec.preprocess, seen, context=context)
     check_outputs(floating, opened.spec, dataset)
-    ready = run_passes(floating, INT8_PASSES)
+    ready = run_passes(floating, INT8_PASSES, seen, context=context)
     for one in unsupported(ready.graph):
         context.warn(f"stays float: {one}")
     return ready

@@ -76,7 +76,7 @@ def convert(
     config, context = config or ConvertConfig(), context or Context()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    graphs = _graphs(source)
+    graphs = _graphs(source, context)
     _check_dtypes(graphs, config)
     save_graphs(folder, graphs)
     # What is converted is what was saved.
@@ -136,12 +136,12 @@ def save_graphs(folder: Path, graphs: Graphs) -> None:
         save_program(folder / PROGRAM, graphs.quantized, graphs.spec, graphs.stamp)
 
 
-def _graphs(source: Quantized | Opened | Graphs) -> Graphs:
+def _graphs(source: Quantized | Opened | Graphs, context: Context) -> Graphs:
     if isinstance(source, Graphs):
         return source
     if isinstance(source, Quantized):
         return Graphs(source.spec, source.stamp, source.floating, source.graph)
-    graph = capture(source.model, source.spec.preprocess)
+    graph = capture(source.model, source.spec.preprocess, context=context)
     stamp = Stamp(__version__, source.weights.sha256, source.spec.labels, source.spec.preprocess)
     return Graphs(source.spec, stamp, graph, None)
 
@@ -156,7 +156,7 @@ def _graphs_of_source(work: Work, context: Context) -> Graphs:
         is_int8 = saved.stamp["dtype"] == "int8"
         return _of_programs(None if is_int8 else saved, saved if is_int8 else None, data=work.data)
     opened = open_told(request, context)
-    return _graphs(opened)
+    return _graphs(opened, context)
 
 
 def _of_programs(floating: SavedProgram | None, quantized: SavedProgram | None, *, data: str) -> Graphs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from attendc import __version__
 from attendc.artefacts import FLOAT_PROGRAM, PROGRAM, graph_entries
 from attendc.compress.capture import capture, probe
 from attendc.compress.passes import INT8_PASSES, run_passes
+from attendc.compress.passes.prove import proof_samples
 from attendc.compress.plan import QuantPlan, apply_plan
 from attendc.compress.ptq import calibrate
 from attendc.compress.qat import train_quantized
@@ -83,11 +83,12 @@ def quantize(
     if config.calib == RANDOM and config.mode == "qat":
         raise UsageError("--qat needs images", hint="Leave out --calib random, or leave out --qat")
     dataset = None if config.calib == RANDOM else open_dataset(opened.spec, seed=context.seed)
-    floating = capture(opened.model, opened.spec.preprocess)
+    samples = _samples(config, opened.spec, dataset)
+    seen = proof_samples(samples)
+    floating = capture(opened.model, opened.spec.preprocess, seen, context=context)
     if dataset is not None:
         check_outputs(floating, opened.spec, dataset)
-    ready = _ready(floating, config, context)
-    samples = _samples(config, opened.spec, dataset)
+    ready = _ready(floating, config, seen, context)
     corrected, plan = calibrate(ready, samples, ranges=config.ranges, context=context)
     source = RANDOM if dataset is None else opened.spec.data
     steps: list[dict[str, Any]] = [
@@ -127,9 +128,9 @@ def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> M
     return Made(told, {"random": quantized.stamp.calibration == RANDOM})
 
 
-def _ready(floating: fx.GraphModule, config: QuantizeConfig, context: Context) -> fx.GraphModule:
+def _ready(floating: fx.GraphModule, config: QuantizeConfig, seen: Tensor | None, context: Context) -> fx.GraphModule:
     """Return a copy of the graph with nothing left that int8 cannot do, or a word on each that stays float."""
-    ready = run_passes(copy.deepcopy(floating), INT8_PASSES)
+    ready = run_passes(floating, INT8_PASSES, seen, context=context)
     if not config.allow_float:
         check_supported(ready.graph)
         return ready

@@ -9,8 +9,9 @@ from torch import fx, nn
 
 from attendc.compress.capture import capture
 from attendc.compress.graph import call_nodes
+from attendc.compress.kernel_limits import clips_like_relu
 from attendc.compress.passes import INT8_PASSES, run_passes
-from attendc.compress.rules import RULES, clips_like_relu, fused_activation, rule_of
+from attendc.compress.rules import RULES, fused_activation, rule_of
 from attendc.types import QuantParams
 
 aten = torch.ops.aten
@@ -26,16 +27,19 @@ def ready(middle: str) -> fx.Graph:
         (
             "own",
             (
-                "conv2d.default linear.default add.Tensor sub.Tensor mul.Tensor relu.default hardtanh.default "
-                "clamp.default hardswish.default"
+                "conv2d.default linear.default matmul.default add.Tensor sub.Tensor mul.Tensor relu.default "
+                "hardtanh.default clamp.default hardswish.default leaky_relu.default gelu.default exp.default "
+                "rsqrt.default abs.default mean.dim"
             ),
         ),
         ("fixed", "sigmoid.default softmax.int _softmax.default tanh.default"),
         (
             "same",
             (
-                "avg_pool2d.default max_pool2d.default view.default reshape.default flatten.using_ints squeeze.dims "
-                "unsqueeze.default permute.default constant_pad_nd.default pad.default slice.Tensor cat.default"
+                "avg_pool2d.default max_pool2d.default amax.default maximum.default upsample_nearest2d.vec "
+                "upsample_bilinear2d.vec view.default reshape.default flatten.using_ints squeeze.dims "
+                "unsqueeze.default permute.default constant_pad_nd.default pad.default expand.default "
+                "pixel_shuffle.default flip.default slice.Tensor cat.default"
             ),
         ),
     ],

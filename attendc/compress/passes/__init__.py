@@ -1,63 +1,51 @@
-"""Passes on the float graph: each a function that edits the graph in place and says what it did, in one list."""
+"""Passes on the float graph, in two lists: each edits the graph that it is given and says what it did."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from torch import fx
-
-from attendc.compress.graph import tidy
+from attendc.compress.passes.arithmetic import spell_out_arithmetic
+from attendc.compress.passes.attention import spell_out_attention, spell_out_products
+from attendc.compress.passes.clamps import spell_out_clamps
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
 from attendc.compress.passes.fold_bn import fold_bn
+from attendc.compress.passes.fold_constants import fold_constants
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
-from attendc.compress.passes.outcome import Outcome
 from attendc.compress.passes.pads_into_convs import pads_into_convs
+from attendc.compress.passes.permutes import spell_out_permutes
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
+from attendc.compress.passes.rectifiers import spell_out_rectifiers
 from attendc.compress.passes.relu_before_pool import relu_before_pool
+from attendc.compress.passes.run import Pass, run_passes
 from attendc.compress.passes.share_repeats import share_repeats
-from attendc.errors import AttendcError, InternalError
+from attendc.compress.passes.splits import spell_out_splits
 
-__all__ = ["FLOAT_PASSES", "INT8_PASSES", "run_passes"]
-
-Pass = Callable[[fx.GraphModule], Outcome]
+__all__ = ["FLOAT_PASSES", "INT8_PASSES", "Pass", "run_passes"]
 
 FLOAT_PASSES: Sequence[Pass] = (
-    drop_no_ops,
     free_batch,
+    fold_constants,
+    drop_no_ops,
+    spell_out_splits,
+    spell_out_permutes,
+    spell_out_attention,
+    spell_out_products,
     fold_bn,
     give_biases,
     flat_linear_as_conv,
     pads_into_convs,
+    spell_out_arithmetic,
     decompose_activations,
     relu_before_pool,
     spell_out_pools,
     share_repeats,
 )
-"""In this order: batch norms are folded before biases are given, pools are spelled out once shapes are final."""
+"""In this order: copies go once every view is a reshape, batch norms are folded before biases are given, pools are
+spelled out once shapes are final."""
 
-INT8_PASSES: Sequence[Pass] = (pools_as_convs,)
+INT8_PASSES: Sequence[Pass] = (spell_out_clamps, spell_out_rectifiers, pools_as_convs)
 """What is changed only on the way to int8."""
-
-
-def run_passes(gm: fx.GraphModule, passes: Sequence[Pass]) -> fx.GraphModule:
-    """Run each pass and check the graph after it; the notes go to `gm.meta["notes"]`.
-
-    Raises:
-        InternalError: naming the pass that broke the graph and the passes before it.
-    """
-    done: list[str] = []
-    notes: list[str] = gm.meta.setdefault("notes", [])
-    for one in passes:
-        try:
-            notes += one(gm).notes
-            tidy(gm)
-        except AttendcError:
-            raise
-        except Exception as e:
-            raise InternalError(f"pass {one.__name__} broke the graph after {', '.join(done) or 'none'}: {e}") from e
-        done.append(one.__name__)
-    return gm

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.kernel_limits import clips_like_relu
 from attendc.compress.passes.outcome import Outcome, outcome
-from attendc.compress.rules import clips_like_relu
 
 __all__ = ["decompose_activations"]
 

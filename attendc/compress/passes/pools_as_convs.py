@@ -17,8 +17,8 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.kernel_limits import counts_every_pixel
 from attendc.compress.passes.outcome import Outcome, outcome
-from attendc.compress.rules import counts_every_pixel
 
 __all__ = ["pools_as_convs"]
 

@@ -10,8 +10,8 @@ import torch
 from torch import fx
 
 from attendc.compress.graph import call_nodes, insert_call, replace_node
+from attendc.compress.kernel_limits import clips_like_relu
 from attendc.compress.passes.outcome import Outcome, outcome
-from attendc.compress.rules import clips_like_relu
 
 __all__ = ["relu_before_pool"]
 

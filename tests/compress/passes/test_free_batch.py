@@ -38,7 +38,33 @@ def test_it_takes_channels_last_tensors(seen: Tensor) -> None:
     assert torch.allclose(graph(seen.to(memory_format=torch.channels_last)), net(seen), atol=1e-6)
 
 
-def test_a_reshape_that_moves_images_into_the_batch_is_left_alone() -> None:
-    graph = raw(nn.Sequential(Call(lambda x: x.reshape(x.shape[0] * 2, 32)), nn.Linear(32, 2)))
-    assert not free_batch(graph).changed
-    assert call_nodes(graph.graph, sym_size)
+def test_what_lies_in_the_batch_is_freed_with_it(seen: Tensor) -> None:
+    net = nn.Sequential(Call(lambda x: x.reshape(x.shape[0] * 2, 32)), nn.Linear(32, 2))
+    graph = raw(net)
+    assert free_batch(graph).notes == ("freed the batch size of 1 reshapes",)
+    assert call_nodes(tidy(graph).graph, reshape)[0].args[1] == [-1, 32]
+    assert torch.equal(graph(seen), net(seen))
+
+
+def test_squeezes_and_the_like_become_reshapes(seen: Tensor) -> None:
+    net = Call(lambda x: x.squeeze(1).unsqueeze(2).unflatten(1, (4, 2)).flatten(1))
+    graph = raw(net)
+    free_batch(graph)
+    shapes = [n.args[1] for n in call_nodes(tidy(graph).graph)]
+    assert shapes == [[-1, 8, 8], [-1, 8, 1, 8], [-1, 4, 2, 1, 8], [-1, 64]]
+    assert torch.equal(graph(seen), net(seen))
+
+
+def test_a_reshape_to_the_same_shape_goes() -> None:
+    graph = raw(Call(lambda x: x.reshape(x.shape[0], 1, 8, 8).flatten(1)))
+    assert free_batch(graph).notes[1:] == ("dropped 1 reshapes to the same shape",)
+    assert len(call_nodes(tidy(graph).graph)) == 1
+
+
+def test_a_reshape_with_two_free_sizes_keeps_them() -> None:
+    graph = raw(Call(lambda x: (x.flatten(1) @ x.flatten(1).T).reshape(1, x.shape[0], x.shape[0]).sum((0, 2))))
+    assert free_batch(graph).changed  # the flattens
+    kept = [n for n in call_nodes(tidy(graph).graph, reshape) if n.args[1] != [-1, 64]]
+    assert len(kept) == 1
+    assert kept[0].args[1][0] == 1
+    assert all(size.target is sym_size for size in kept[0].args[1][1:])
