@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from attendc.context import Context
@@ -15,8 +16,7 @@ from attendc.converters.read_savedmodel import inspect_savedmodel
 from attendc.converters.read_tflite import inspect_tflite
 from attendc.converters.read_torchscript import inspect_torchscript
 from attendc.converters.tflite_io import Io
-from attendc.converters.tflite_layout import permutes
-from attendc.converters.to_onnx import IR_VERSION, OPSET, write_onnx
+from attendc.converters.to_onnx import OPSET, write_onnx
 from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
@@ -100,7 +100,7 @@ class Wish:
         dtypes: of `attendc.targets.DTYPES`; a format that has not all of them is written in those that it has.
         io: type of the input and output of a quantized TFLite file.
         opset: of ONNX; None: `to_onnx.OPSET`.
-        ir_version: of ONNX; None: `to_onnx.IR_VERSION`.
+        ir_version: of the ONNX file; None: the one that goes with the opset.
         allow_float: keep an int8 file with float operators, and say so.
     """
 
@@ -175,7 +175,7 @@ def _write(one: Candidate, sources: Sources, wish: Wish, samples: Tensor | None)
         stamp,
         layers=quant_table(graph).layers if one.dtype == "int8" else None,
         opset=wish.opset or OPSET,
-        ir_version=wish.ir_version or IR_VERSION,
+        ir_version=wish.ir_version,
         samples=samples,
     )
 
@@ -184,7 +184,7 @@ def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_flo
     """Refuse an int8 TFLite file that is not int8 throughout; of other formats say it."""
     found = inspect_artefact(one.format, one.path)
     assert sources.quantized is not None
-    own = permutes(sources.quantized) if one.format == "tflite" else 0
+    own = _permutes(sources.quantized) if one.format == "tflite" else 0
     faults = [
         f"{found[key]} {words}"
         for key, words, allowed in (
@@ -203,3 +203,7 @@ def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_flo
     if not allow_float and one.format == "tflite":
         raise ConversionError(text, hint="Add --allow-float to keep it so")
     context.warn(text)
+
+
+def _permutes(graph: fx.GraphModule) -> int:
+    return sum(n.target is torch.ops.aten.permute.default for n in graph.graph.nodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import fx
 
 from attendc.read_back import reference_graph
 from attendc.runtimes import Runner, onnx_runner, savedmodel_runner, tflite_runner, torch_runner, torchscript_runner
-from attendc.second_converter import second_runner
+from attendc.second_converter import tensorflow_tflite
 from attendc.targets import BY_TENSORFLOW, FLOAT, REFERENCES, WITNESS, Candidate, family_of
 from attendc.witness import ReferenceRunner
 
@@ -42,5 +43,16 @@ def runners_of(
         if one.name == "tflite":
             makers[WITNESS] = lambda one=one: ReferenceRunner(one.path)  # type: ignore[misc]
         if one.name == "savedmodel_float32":
-            makers[BY_TENSORFLOW] = lambda one=one: second_runner(one.path)  # type: ignore[misc]
+            makers[BY_TENSORFLOW] = lambda one=one: _by_tensorflow(one.path)  # type: ignore[misc]
     return makers
+
+
+def _by_tensorflow(savedmodel: Path) -> Runner:
+    """Return the runner of what TensorFlow's own converter makes of a float SavedModel.
+
+    Raises:
+        ConversionError: if it cannot.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        tensorflow_tflite(savedmodel, Path(folder) / "model.tflite")
+        return tflite_runner(Path(folder) / "model.tflite")

@@ -129,8 +129,8 @@ def artefact_options(dtypes: str, dtypes_help: str) -> Callable[[F], F]:
             type=click.Choice(["int8", "uint8", "float32"]),
             help="Type of the int8 TFLite file's input and output.",
         ),
-        click.option("--opset", type=click.IntRange(17, 23), help="Of ONNX.  [default: 18]"),
-        click.option("--ir-version", type=click.IntRange(8, 12), help="Of the ONNX file.  [default: 8]"),
+        click.option("--opset", type=click.IntRange(17, 25), help="Of ONNX.  [default: 18]"),
+        click.option("--ir-version", type=click.IntRange(8, 13), help="Of the ONNX file.  [default: as the opset]"),
     )
 
 

@@ -26,9 +26,9 @@ class ConvertConfig:
     activations."""
     io: Literal["int8", "uint8", "float32"] = "int8"
     """Type of the int8 TFLite file's input and output."""
-    opset: Annotated[int, Ge(17), Le(23)] | None = None
+    opset: Annotated[int, Ge(17), Le(25)] | None = None
     """Of ONNX. Default: 18, which runtimes of 2023 know."""
-    ir_version: Annotated[int, Ge(8), Le(12)] | None = None
-    """Of the ONNX file. Default: 8."""
+    ir_version: Annotated[int, Ge(8), Le(13)] | None = None
+    """Of the ONNX file. Default: the one that was released with the opset: 8 with 18."""
     allow_float: bool = False
     """Keep an int8 TFLite file that has float operators inside, and say so."""
