@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AnalyzeConfig": "attendc.stages.analyze_config",
     "AnalyzeRequest": "attendc.jobs.analyze",
-    "CheckpointRequest": "attendc.opening",
+    "CheckpointRequest": "attendc.request",
     "Context": "attendc.context",
     "ConvertConfig": "attendc.stages.convert_config",
     "ConvertRequest": "attendc.jobs.convert",
@@ -141,7 +141,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         verify_recipe as verify_recipe,
     )
     from attendc.manifest import read_manifest as read_manifest
-    from attendc.opening import CheckpointRequest as CheckpointRequest, load_checkpoint as load_checkpoint
+    from attendc.opening import load_checkpoint as load_checkpoint
     from attendc.parity import Gates as Gates, check_gates as check_gates
     from attendc.reader.faults import RecipeError as RecipeError
     from attendc.reader.load import load_recipe as load_recipe, recipe_from_text as recipe_from_text
@@ -165,6 +165,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         comparison_json as comparison_json,
     )
     from attendc.report.compare_page import render_comparison as render_comparison
+    from attendc.request import CheckpointRequest as CheckpointRequest
     from attendc.runner.cache import StageCache as StageCache
     from attendc.runner.dry_run import plan_run as plan_run
     from attendc.runner.run import Run as Run, RunOptions as RunOptions, run_recipe as run_recipe

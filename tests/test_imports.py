@@ -33,6 +33,7 @@ LAYERS = {
     "data": 3,
     "checkpoint": 4,
     "opening": 5,
+    "request": 2,
     "runtimes": 4,
     "metrics": 4,
     "train": 4,
