@@ -8,14 +8,20 @@ from attendc.compress.passes.arithmetic import spell_out_arithmetic
 from attendc.compress.passes.attention import spell_out_attention, spell_out_products
 from attendc.compress.passes.clamps import spell_out_clamps
 from attendc.compress.passes.decompose import decompose_activations
+from attendc.compress.passes.drop_identities import drop_identities
 from attendc.compress.passes.drop_no_ops import drop_no_ops
 from attendc.compress.passes.flat_linear_as_conv import flat_linear_as_conv
 from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.fold_constants import fold_constants
+from attendc.compress.passes.fold_factors import fold_factors
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.join_layouts import join_layouts
+from attendc.compress.passes.merge_branches import merge_branches
+from attendc.compress.passes.merge_convs import merge_convs
 from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.permutes import spell_out_permutes
+from attendc.compress.passes.permutes_outwards import permutes_outwards
 from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.rectifiers import spell_out_rectifiers
@@ -38,14 +44,20 @@ FLOAT_PASSES: Sequence[Pass] = (
     give_biases,
     flat_linear_as_conv,
     pads_into_convs,
+    merge_branches,
     spell_out_arithmetic,
     decompose_activations,
+    drop_identities,
+    fold_factors,
+    merge_convs,
+    permutes_outwards,
+    join_layouts,
     relu_before_pool,
     spell_out_pools,
     share_repeats,
 )
-"""In this order: copies go once every view is a reshape, batch norms are folded before biases are given, pools are
-spelled out once shapes are final."""
+"""In this order: reshapes take any strides before copies are dropped, batch norms are folded before biases are given,
+pools are spelled out once shapes are final."""
 
 INT8_PASSES: Sequence[Pass] = (spell_out_clamps, spell_out_rectifiers, pools_as_convs)
 """What is changed only on the way to int8."""
