@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attendc.errors import CheckpointError
 
 __all__ = [
+    "METADATA_NAME",
     "LAYERS",
     "add_constant",
     "constant",
@@ -25,6 +26,9 @@ __all__ = [
     "type_name",
     "write_model",
 ]
+
+METADATA_NAME = "attendc"
+"""Under which a file keeps its stamp."""
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators with a weight as input 1 and a bias as input 2."""

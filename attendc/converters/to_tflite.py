@@ -22,15 +22,14 @@ from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
 from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
-from attendc.converters.tflite_schema import op_name, read_model, write_model
+from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
 from attendc.converters.tflite_versions import raise_versions
 from attendc.errors import ConversionError
 from attendc.files import replace_file
 from attendc.types import Preprocess, Stamp
 
-__all__ = ["METADATA_NAME", "write_tflite"]
+__all__ = ["write_tflite"]
 
-METADATA_NAME = "attendc"
 _QUANTIZED = ("int8", "dynamic", "int16")
 """The dtypes that are made from the quantized graph."""
 
