@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from attendc.errors import CheckpointError
 
 __all__ = [
-    "METADATA_NAME",
     "LAYERS",
+    "METADATA_NAME",
     "add_constant",
     "constant",
     "drop_unread",
