@@ -84,7 +84,7 @@ def _reader(request: CheckpointRequest) -> Found:
         return _program(path)
     if path.suffix not in _CHECKPOINTS:
         raise CheckpointError(f"{path} ends in {path.suffix or 'nothing'}", hint=_READABLE)
-    return _torchscript(path) if _is_torchscript(path) else _checkpoint(request)
+    return _torchscript(request) if _is_torchscript(path) else _checkpoint(request)
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -131,10 +131,14 @@ def _checkpoint(request: CheckpointRequest) -> Found:
     return facts, lambda: graph_network(capture(opened.model, opened.spec.preprocess))
 
 
-def _torchscript(path: Path) -> Found:
+def _torchscript(request: CheckpointRequest) -> Found:
+    from attendc.converters.read_torchscript import inspect_torchscript
     from attendc.network.from_torchscript import torchscript_network
 
-    return {"format": "torchscript", "bytes": path.stat().st_size}, lambda: torchscript_network(path)
+    facts = inspect_torchscript(request.path)
+    told = tuple(facts["inputs"][0]["shape"][1:]) if facts["inputs"] else ()
+    shape = request.input_shape or (told if len(told) == 3 and all(isinstance(d, int) for d in told) else None)
+    return facts, lambda: torchscript_network(request.path, shape)
 
 
 def _savedmodel(path: Path) -> Found:
