@@ -46,6 +46,8 @@ _PUBLIC = {
     "Run": "attendc.runner.run",
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
+    "SimplifyConfig": "attendc.stages.simplify_config",
+    "SimplifyRequest": "attendc.jobs.simplify",
     "StageCache": "attendc.runner.cache",
     "StageEntry": "attendc.recipe",
     "TargetSection": "attendc.recipe",
@@ -88,6 +90,9 @@ _PUBLIC = {
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
     "shipped_recipes": "attendc.reader.sources",
+    "simplify": "attendc.stages.simplify",
+    "simplify_recipe": "attendc.jobs.simplify",
+    "simplify_source": "attendc.jobs.simplify",
     "train_checkpoint": "attendc.jobs.train",
     "train_network": "attendc.stages.train",
     "train_recipe": "attendc.jobs.train",
@@ -129,6 +134,11 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         QuantizeRequest as QuantizeRequest,
         quantize_checkpoint as quantize_checkpoint,
         quantize_recipe as quantize_recipe,
+    )
+    from attendc.jobs.simplify import (
+        SimplifyRequest as SimplifyRequest,
+        simplify_recipe as simplify_recipe,
+        simplify_source as simplify_source,
     )
     from attendc.jobs.train import (
         TrainRequest as TrainRequest,
@@ -180,6 +190,8 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.stages.quantize import quantize as quantize
     from attendc.stages.quantize_config import QuantizeConfig as QuantizeConfig
     from attendc.stages.registry import STAGES as STAGES
+    from attendc.stages.simplify import simplify as simplify
+    from attendc.stages.simplify_config import SimplifyConfig as SimplifyConfig
     from attendc.stages.train import train_network as train_network
     from attendc.stages.train_config import TrainConfig as TrainConfig
     from attendc.stages.verify import verify as verify, verify_folder as verify_folder

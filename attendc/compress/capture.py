@@ -14,7 +14,7 @@ from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.types import Preprocess
 
-__all__ = ["capture", "check_classifier", "probe"]
+__all__ = ["capture", "check_classifier", "exported_graph", "probe"]
 
 
 def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
@@ -44,6 +44,11 @@ def capture(
         CheckpointError: if the model does not take the input that the Spec describes, or torch.export
             cannot trace it.
     """
+    return run_passes(exported_graph(model, preprocess), passes, samples, context=context)
+
+
+def exported_graph(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
+    """Return what torch.export makes of `model`, before any pass; raises as `capture` does."""
     model = copy.deepcopy(model).cpu().eval()
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = probe(preprocess)
@@ -58,7 +63,7 @@ def capture(
         ) from e
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
-    return run_passes(graph, passes, samples, context=context)
+    return graph
 
 
 @torch.no_grad()
