@@ -16,6 +16,11 @@ from attendc.types import Preprocess
 
 __all__ = ["capture", "check_classifier", "exported_graph", "probe"]
 
+aten = torch.ops.aten
+
+_SPELLED_OUT_BY_TORCH = (aten.einsum.default,)
+"""Operators that torch itself writes with those that the passes know; of all others it keeps what was called."""
+
 
 def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
     """Return an input of the right shape, float32 (N, C, H, W), for tracing."""
@@ -55,7 +60,8 @@ def exported_graph(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
     check_classifier(model, sample)
     try:
         program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch_dim()},), strict=False)
-        program = program.run_decompositions({})
+        table = torch.export.default_decompositions()
+        program = program.run_decompositions({op: table[op] for op in _SPELLED_OUT_BY_TORCH})
     except Exception as e:
         raise CheckpointError(
             f"torch.export cannot trace the network: {_first_line(e)}",

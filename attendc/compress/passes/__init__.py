@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from attendc.compress.passes.arithmetic import spell_out_arithmetic
 from attendc.compress.passes.attention import spell_out_attention, spell_out_products
+from attendc.compress.passes.broadcasts import spell_out_broadcasts
 from attendc.compress.passes.clamps import spell_out_clamps
+from attendc.compress.passes.conv_forms import spell_out_convs
 from attendc.compress.passes.decompose import decompose_activations
 from attendc.compress.passes.drop_identities import drop_identities
 from attendc.compress.passes.drop_no_ops import drop_no_ops
@@ -26,9 +28,11 @@ from attendc.compress.passes.pools import spell_out_pools
 from attendc.compress.passes.pools_as_convs import pools_as_convs
 from attendc.compress.passes.rectifiers import spell_out_rectifiers
 from attendc.compress.passes.relu_before_pool import relu_before_pool
+from attendc.compress.passes.rolls import spell_out_rolls
 from attendc.compress.passes.run import Pass, run_passes
 from attendc.compress.passes.share_repeats import share_repeats
 from attendc.compress.passes.splits import spell_out_splits
+from attendc.compress.passes.transposed_convs import transposed_convs
 
 __all__ = ["FLOAT_PASSES", "INT8_PASSES", "Pass", "run_passes"]
 
@@ -40,6 +44,10 @@ FLOAT_PASSES: Sequence[Pass] = (
     spell_out_permutes,
     spell_out_attention,
     spell_out_products,
+    spell_out_rolls,
+    spell_out_broadcasts,
+    spell_out_convs,
+    transposed_convs,
     fold_bn,
     give_biases,
     flat_linear_as_conv,

@@ -16,7 +16,7 @@ from attendc.compress.graph import add_constant, call_nodes, insert_call, is_con
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
-__all__ = ["fold_bn"]
+__all__ = ["factor_and_offset", "fold_bn"]
 
 aten = torch.ops.aten
 _BN = aten._native_batch_norm_legit_no_training.default
@@ -28,7 +28,7 @@ def fold_bn(gm: fx.GraphModule) -> Outcome:
     for node in call_nodes(gm.graph, _BN):
         if node.meta["val"][0].ndim != 4:
             continue
-        factor, offset = _factor_and_offset(gm, node)
+        factor, offset = factor_and_offset(gm, node)
         source = node.args[0]
         assert isinstance(source, fx.Node)
         if _foldable(source):
@@ -48,7 +48,7 @@ def fold_bn(gm: fx.GraphModule) -> Outcome:
     )
 
 
-def _factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:
+def factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:
     """Return the batch norm as y = factor * x + offset, in float64."""
     _, gamma, beta, mean, variance, _, eps = node.args
     mean_value, variance_value = (constant(gm, n).double() for n in (mean, variance))  # type: ignore[arg-type]
