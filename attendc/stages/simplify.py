@@ -29,7 +29,7 @@ from attendc.exported import constant
 from attendc.metrics import count_macs
 from attendc.opening import Opened, dataset_of, open_told
 from attendc.stages.simplify_config import SimplifyConfig
-from attendc.stages.work import CHECKPOINT, SIMPLIFIED, Made, Work
+from attendc.stages.work import SIMPLIFIED, Made, Work
 from attendc.types import Preprocess, Stamp
 
 __all__ = ["SimplifiedNetwork", "chosen_passes", "graph_facts", "run", "simplify"]
@@ -93,7 +93,7 @@ def run(config: SimplifyConfig, work: Work, folder: Path, context: Context) -> M
             "proven_on": done.proven_on,
         },
     }
-    return Made(told, {SIMPLIFIED: work.facts.get(CHECKPOINT, "")})
+    return Made(told, {SIMPLIFIED: opened.weights.sha256})
 
 
 def chosen_passes(config: SimplifyConfig) -> Sequence[Pass]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attendc.errors import UsageError
+from attendc.files import sha256
 from attendc.recipe import ModelSection
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ CHECKPOINT, SOURCE = "checkpoint", "source"
 """Facts that name the file which is the checkpoint now, and the one that training made; without them it is what came
 in."""
 SIMPLIFIED = "simplified"
-"""Fact that names the checkpoint whose float graph `simplify` left; empty: of what came in."""
+"""Fact: sha256 of the checkpoint whose float graph `simplify` left."""
 
 EVIDENCE = "evidence.json"
 """What `verify` writes for the report."""
@@ -66,7 +67,7 @@ class Work:
         """
         if SIMPLIFIED not in self.facts:
             return False
-        if self.facts[SIMPLIFIED] != self.facts.get(CHECKPOINT, ""):
+        if self.facts[SIMPLIFIED] != sha256(self.checkpoint_request().path):
             raise UsageError(
                 "the network was changed after it was simplified", hint="Let simplify come after train, prune and mask"
             )

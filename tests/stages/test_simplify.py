@@ -112,11 +112,11 @@ def test_quantize_takes_the_graph_that_is_left(small_checkpoint: Path, small_npz
 def test_a_network_that_changes_afterwards_is_refused(
     last: str, small_checkpoint: Path, small_npz: Path, tmp_path: Path
 ) -> None:
-    mask = "{mask: {epochs: 0}}"
+    mask = "{mask: {epochs: 0}}"  # twice, so that the checkpoint before and after has one name
     with pytest.raises(
         AttendcError, match=r"was changed after it was simplified\. Let simplify come after train, prune"
     ):
-        made(small_checkpoint, small_npz, "simplify", mask, last, keep=tmp_path)
+        made(small_checkpoint, small_npz, mask, "simplify", "{mask: {epochs: 0, ratio: 0.6}}", last, keep=tmp_path)
 
 
 def test_after_a_mask_it_is_the_masked_network(small_checkpoint: Path, small_npz: Path, tmp_path: Path) -> None:
