@@ -18,9 +18,11 @@ from attendc.compress.passes.fold_constants import fold_constants
 from attendc.compress.passes.fold_factors import fold_factors
 from attendc.compress.passes.free_batch import free_batch
 from attendc.compress.passes.give_biases import give_biases
+from attendc.compress.passes.instance_norms import spell_out_instance_norms
 from attendc.compress.passes.join_layouts import join_layouts
 from attendc.compress.passes.merge_branches import merge_branches
 from attendc.compress.passes.merge_convs import merge_convs
+from attendc.compress.passes.norms import spell_out_norms
 from attendc.compress.passes.pads_into_convs import pads_into_convs
 from attendc.compress.passes.permutes import spell_out_permutes
 from attendc.compress.passes.permutes_outwards import permutes_outwards
@@ -44,6 +46,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     spell_out_permutes,
     spell_out_attention,
     spell_out_products,
+    spell_out_instance_norms,
     spell_out_rolls,
     spell_out_broadcasts,
     spell_out_convs,
@@ -67,5 +70,11 @@ FLOAT_PASSES: Sequence[Pass] = (
 """In this order: reshapes take any strides before copies are dropped, batch norms are folded before biases are given,
 pools are spelled out once shapes are final."""
 
-INT8_PASSES: Sequence[Pass] = (spell_out_clamps, spell_out_rectifiers, pools_as_convs)
+INT8_PASSES: Sequence[Pass] = (
+    spell_out_norms,
+    spell_out_clamps,
+    spell_out_rectifiers,
+    fold_factors,
+    pools_as_convs,
+)
 """What is changed only on the way to int8."""
