@@ -27,13 +27,7 @@ def fold_bn(gm: fx.GraphModule) -> Outcome:
     """Remove every batch norm."""
     convs = linears = replaced = products = 0
     for node in call_nodes(gm.graph, _BN):
-<<<<<<< /tmp/h/ops-b/merge/work
-        factor, offset = _factor_and_offset(gm, node)
-=======
-        if node.meta["val"][0].ndim != 4:
-            continue
         factor, offset = factor_and_offset(gm, node)
->>>>>>> /tmp/h/ops-b/merge/new
         source = node.args[0]
         assert isinstance(source, fx.Node)
         rank = node.meta["val"][0].ndim
