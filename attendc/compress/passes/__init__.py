@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attendc.compress.passes.arithmetic import spell_out_arithmetic
 from attendc.compress.passes.attention import spell_out_attention, spell_out_products
+from attendc.compress.passes.attention_masks import bound_masks
 from attendc.compress.passes.broadcasts import spell_out_broadcasts
 from attendc.compress.passes.clamps import spell_out_clamps
 from attendc.compress.passes.conv_forms import spell_out_convs
@@ -71,6 +72,7 @@ FLOAT_PASSES: Sequence[Pass] = (
 pools are spelled out once shapes are final."""
 
 INT8_PASSES: Sequence[Pass] = (
+    bound_masks,
     spell_out_norms,
     spell_out_clamps,
     spell_out_rectifiers,
