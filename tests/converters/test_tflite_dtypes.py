@@ -46,13 +46,11 @@ def by_dtype(
 ) -> dict[str, Path]:
     """Return the mixed net in all five dtypes."""
     paths = {"int8": files["tflite"], "float32": files["tflite_float32"]}
+    folder = tmp_path_factory.mktemp("dtypes")
     for dtype in ("float16", "dynamic", "int16"):
-        paths[dtype] = tmp_path_factory.mktemp("dtypes") / dtype
-        graph, stamp = (
-            built.floating if dtype == "float16" else built.quantized,
-            dataclasses.replace(STAMP, dtype=dtype),
-        )
-        assert write_tflite(paths[dtype], graph, stamp, converted=converted[dtype != "float16"]) == []
+        paths[dtype], stamp = folder / dtype, dataclasses.replace(STAMP, dtype=dtype)
+        graph, made = (built.floating, None) if dtype == "float16" else (built.quantized, converted)
+        assert write_tflite(paths[dtype], graph, stamp, converted=made) == []
     return paths
 
 
