@@ -125,6 +125,7 @@ FAMILIES: dict[str, dict[str, Callable[[Tensor], Tensor]]] = {
     "layers": {
         "grouped and dilated with a stride": nn.Conv2d(4, 8, 3, padding=2, dilation=2, groups=2, stride=2),
         "depthwise with a multiplier": nn.Conv2d(4, 8, (3, 5), padding=(1, 2), groups=4),
+        "depthwise with a stride": nn.Conv2d(4, 4, 3, padding=1, groups=4, stride=2),
         "depthwise and dilated with a stride": nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4, stride=2),
         "depthwise with unequal strides": nn.Conv2d(4, 4, 3, padding=1, groups=4, stride=(1, 2)),
         "padded unlike TensorFlow's SAME": nn.Conv2d(4, 4, 3, padding=1, stride=2),
