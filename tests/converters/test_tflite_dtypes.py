@@ -145,6 +145,22 @@ def test_an_old_runtime_is_told_what_it_must_know(
     assert versions == {name: model.operatorCodes[opcode_index(model, name)].version for name in versions}
 
 
+def test_an_int16_sum_says_that_its_scales_are_no_powers_of_two(by_dtype: dict[str, Path]) -> None:
+    model = read_model(by_dtype["int16"])
+    sums = [o for o in model.subgraphs[0].operators if op_name(model, o) == "ADD"]
+    assert [o.builtinOptions.potScaleInt16 for o in sums] == [False]
+
+
+@pytest.mark.parametrize("dtype", ["dynamic", "int16"])
+def test_nothing_of_the_int8_file_is_left_unread(dtype: str, by_dtype: dict[str, Path]) -> None:
+    model = read_model(by_dtype[dtype])
+    graph = model.subgraphs[0]
+    read = {int(i) for o in graph.operators for i in (*o.inputs, *o.outputs)}
+    assert read == set(range(len(graph.tensors)))
+    held = {0, *(int(h.buffer) for h in (*graph.tensors, *model.metadata))}
+    assert held == set(range(len(model.buffers)))
+
+
 def test_an_operator_without_an_int16_kernel_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     model = _with_operator(files["tflite"], "LOGISTIC", "HARD_SWISH")
     widen_activations(model)
