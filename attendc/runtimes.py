@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from attendc.engines import quantized_engine
 from attendc.errors import CheckpointError
+from attendc.tflite_check import check_tflite
 
 __all__ = [
     "Runner",
@@ -181,8 +182,9 @@ def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1) -> Any
     `reference` is TensorFlow's interpreter with reference kernels, which may abort the process: see `witness`.
 
     Raises:
-        CheckpointError: if the runtime refuses the file.
+        CheckpointError: if the file is damaged, or the runtime refuses it.
     """
+    check_tflite(path)
     try:
         if kernels != "reference":
             from ai_edge_litert.interpreter import Interpreter, OpResolverType

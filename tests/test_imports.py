@@ -35,6 +35,7 @@ LAYERS = {
     "opening": 5,
     "request": 2,
     "runtimes": 4,
+    "tflite_check": 3,
     "metrics": 4,
     "train": 4,
     "train_state": 4,

@@ -23,12 +23,14 @@ does not fit: the files are plain tables, and no reader checks each entry of the
 
 
 def names_damage(read: Callable[[Path], T]) -> Callable[[Path], T]:
-    """Let a reader of a file, which has found the file's form to be right, end in a CheckpointError."""
+    """Let a reader of a file end in a CheckpointError where the file is damaged."""
 
     @functools.wraps(read)
     def named(path: Path) -> T:
         try:
             return read(path)
+        except OSError as e:
+            raise CheckpointError(f"{path} cannot be read: {e.strerror or e}") from e
         except _DAMAGE as e:
             reason = (str(e).strip() or "an entry is missing").splitlines()[0][:200]
             raise CheckpointError(
