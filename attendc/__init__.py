@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AnalyzeConfig": "attendc.stages.analyze_config",
     "AnalyzeRequest": "attendc.jobs.analyze",
-    "CheckpointRequest": "attendc.opening",
+    "CheckpointRequest": "attendc.request",
     "Context": "attendc.context",
     "ConvertConfig": "attendc.stages.convert_config",
     "ConvertRequest": "attendc.jobs.convert",
@@ -46,6 +46,8 @@ _PUBLIC = {
     "Run": "attendc.runner.run",
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
+    "SimplifyConfig": "attendc.stages.simplify_config",
+    "SimplifyRequest": "attendc.jobs.simplify",
     "StageCache": "attendc.runner.cache",
     "StageEntry": "attendc.recipe",
     "TargetSection": "attendc.recipe",
@@ -88,6 +90,9 @@ _PUBLIC = {
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
     "shipped_recipes": "attendc.reader.sources",
+    "simplify": "attendc.stages.simplify",
+    "simplify_recipe": "attendc.jobs.simplify",
+    "simplify_source": "attendc.jobs.simplify",
     "train_checkpoint": "attendc.jobs.train",
     "train_network": "attendc.stages.train",
     "train_recipe": "attendc.jobs.train",
@@ -130,6 +135,11 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         quantize_checkpoint as quantize_checkpoint,
         quantize_recipe as quantize_recipe,
     )
+    from attendc.jobs.simplify import (
+        SimplifyRequest as SimplifyRequest,
+        simplify_recipe as simplify_recipe,
+        simplify_source as simplify_source,
+    )
     from attendc.jobs.train import (
         TrainRequest as TrainRequest,
         train_checkpoint as train_checkpoint,
@@ -141,7 +151,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         verify_recipe as verify_recipe,
     )
     from attendc.manifest import read_manifest as read_manifest
-    from attendc.opening import CheckpointRequest as CheckpointRequest, load_checkpoint as load_checkpoint
+    from attendc.opening import load_checkpoint as load_checkpoint
     from attendc.parity import Gates as Gates, check_gates as check_gates
     from attendc.reader.faults import RecipeError as RecipeError
     from attendc.reader.load import load_recipe as load_recipe, recipe_from_text as recipe_from_text
@@ -165,6 +175,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         comparison_json as comparison_json,
     )
     from attendc.report.compare_page import render_comparison as render_comparison
+    from attendc.request import CheckpointRequest as CheckpointRequest
     from attendc.runner.cache import StageCache as StageCache
     from attendc.runner.dry_run import plan_run as plan_run
     from attendc.runner.run import Run as Run, RunOptions as RunOptions, run_recipe as run_recipe
@@ -179,6 +190,8 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.stages.quantize import quantize as quantize
     from attendc.stages.quantize_config import QuantizeConfig as QuantizeConfig
     from attendc.stages.registry import STAGES as STAGES
+    from attendc.stages.simplify import simplify as simplify
+    from attendc.stages.simplify_config import SimplifyConfig as SimplifyConfig
     from attendc.stages.train import train_network as train_network
     from attendc.stages.train_config import TrainConfig as TrainConfig
     from attendc.stages.verify import verify as verify, verify_folder as verify_folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError
 from attendc.models.registry import PRESET_INPUTS, resolve
-from attendc.types import Fit, Preprocess, Spec
+from attendc.request import CheckpointRequest
+from attendc.types import Preprocess, Spec
 
 __all__ = [
     "CheckpointRequest",
@@ -34,35 +35,6 @@ SAMPLES = 16
 """Images that a change is compared on, unless told otherwise."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-@dataclass(frozen=True)
-class CheckpointRequest:
-    """A checkpoint, and what must be said about one that has no Spec.
-
-    Attributes:
-        path: the file.
-        model: a preset or `package.module:factory`; empty: as the Spec says.
-        model_args: arguments of the model.
-        weights_key: which state_dict of a file that holds several.
-        trust: unpickle in full.
-        input_shape: (C, H, W).
-        mean: per channel in 0..1.
-        std: per channel in 0..1.
-        fit: how images are brought to size.
-        data: where images come from; empty: as the Spec says.
-    """
-
-    path: Path
-    model: str = ""
-    model_args: dict[str, object] = field(default_factory=dict)
-    weights_key: str = ""
-    trust: bool = False
-    input_shape: tuple[int, int, int] | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    fit: Fit | None = None
-    data: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from attendc.engines import quantized_engine
 from attendc.errors import CheckpointError
+from attendc.tflite_check import check_tflite
 
 __all__ = [
     "Runner",
@@ -90,9 +91,16 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        raise CheckpointError(f"onnxruntime cannot load {path}: {e}") from e
+        raise CheckpointError(f"onnxruntime cannot load {path}: {_first_line(e)}", hint="Convert it again") from e
     name = session.get_inputs()[0].name
-    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+    def run(x: Tensor) -> Tensor:
+        try:
+            return torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+        except Exception as e:
+            raise CheckpointError(f"onnxruntime cannot run {path}: {_first_line(e)}", hint="Convert it again") from e
+
+    return run
 
 
 def savedmodel_runner(path: Path, *, threads: int = 1) -> Runner:
@@ -143,7 +151,15 @@ def load_tensorflow() -> Any:
 def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1) -> Runner:
     """Run a TFLite file image by image."""
     interpreter = tflite_interpreter(path, kernels=kernels, threads=threads)
-    return lambda x: run_tflite(interpreter, x)
+
+    def run(x: Tensor) -> Tensor:
+        try:
+            return run_tflite(interpreter, x)
+        except (LookupError, RuntimeError, TypeError, ValueError) as e:
+            reason = _first_line(e)
+            raise CheckpointError(f"the TFLite runtime cannot run {path}: {reason}", hint="Convert it again") from e
+
+    return run
 
 
 def run_tflite(interpreter: Any, x: Tensor) -> Tensor:
@@ -166,8 +182,9 @@ def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1) -> Any
     `reference` is TensorFlow's interpreter with reference kernels, which may abort the process: see `witness`.
 
     Raises:
-        CheckpointError: if the runtime refuses the file.
+        CheckpointError: if the file is damaged, or the runtime refuses it.
     """
+    check_tflite(path)
     try:
         if kernels != "reference":
             from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -190,7 +207,7 @@ def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1) -> Any
             )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:
-        raise CheckpointError(f"the TFLite runtime refuses {path}: {e}") from e
+        raise CheckpointError(f"the TFLite runtime refuses {path}: {_first_line(e)}", hint="Convert it again") from e
     return interpreter
 
 

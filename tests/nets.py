@@ -161,6 +161,13 @@ class Slopes(nn.PReLU):
         self.weight.data = torch.tensor(slopes)
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of an image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "conv_bn_relu": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
     "conv_relu6": lambda: nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU6()),
@@ -185,6 +192,7 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
     "clamps": lambda: Call(lambda x: x.clamp(0, 1) - nn.functional.hardtanh(x) + x.clamp(max=0.5)),
     "arithmetic": lambda: Call(lambda x: (1 - x) / 3 + x.pow(2) / torch.sqrt(x * x + 0.1)),
+    "norms": lambda: nn.Sequential(ChannelNorm(4), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)),
     "pool_twice": lambda: Call(
         lambda x: nn.functional.avg_pool2d(x, 2) * torch.sigmoid(nn.functional.avg_pool2d(x, 2))
     ),
@@ -195,7 +203,6 @@ FLOAT_MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "erf": lambda: Call(torch.erf),
     "average_pool_of_the_inside": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
     "average_pool_rounded_up": lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
-    "layer_norm": lambda: nn.LayerNorm([4, 8, 8]),
 }
 """The same, with an operator that has no int8 rule."""
 
@@ -238,7 +245,7 @@ def mixed(*, seed: int = 0) -> Mixed:
 def settle(net: N) -> N:
     """Give batch norms statistics, factors and offsets drawn at random, and return the net in eval mode."""
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             for tensor in (module.running_var, module.weight.data):
                 tensor.uniform_(0.5, 1.5)
             for tensor in (module.running_mean, module.bias.data):

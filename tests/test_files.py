@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from attendc.errors import OutputError
-from attendc.files import check_writable, new_folder, replace_file, sha256
+from attendc.files import (
+    check_writable,
+    new_folder,
+    replace_file,
+    replace_folder,
+    sha256,
+    tree_bytes,
+    tree_sha256,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -40,6 +48,27 @@ def test_sha256_is_the_digest_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256(tmp_path / "abc") == expected
+
+
+def test_the_digest_of_a_folder_is_over_names_and_contents(tmp_path: Path) -> None:
+    for name in ("b", "a/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"abc")
+    lines = "".join(f"{sha256(tmp_path / 'b')}  {name}\n" for name in ("a/c", "b"))  # what sha256sum prints
+    (tmp_path.parent / "lines").write_text(lines)
+    assert (tree_sha256(tmp_path), tree_bytes(tmp_path)) == (sha256(tmp_path.parent / "lines"), 6)
+    (tmp_path / "b").rename(tmp_path / "d")
+    assert tree_sha256(tmp_path) != sha256(tmp_path.parent / "lines")
+
+
+def test_a_folder_replaces_only_one_of_its_kind(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with replace_folder(tmp_path / "x", "mark") as beside:
+            (beside / "mark").write_text(text)
+    assert (tmp_path / "x" / "mark").read_text() == "new"
+    with pytest.raises(OutputError, match="x exists and holds no other"), replace_folder(tmp_path / "x", "other"):
+        pass
+    assert names(tmp_path) == ["x"]
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Console", "open_console"]
 
 _SECONDS_BETWEEN_LINES = 15
+_WHOLE = 1000
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ class Console:
         """Print the one JSON object of `--json`."""
         print(json.dumps(content, indent=2, default=str), file=self.out, flush=True)
 
-    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table on stdout, the first column to the left and the others to the right."""
+    def table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, whole: bool = False) -> None:
+        """Print a table on stdout, the first column to the left and the others to the right.
+
+        `whole` shortens nothing, however wide that is.
+        """
         from rich.console import Console as RichConsole
         from rich.table import Table
 
@@ -70,7 +74,8 @@ class Console:
             table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
-        RichConsole(file=self.out, width=None if self.out.isatty() else 120).print(table)
+        width = _WHOLE if whole else None if self.out.isatty() else 120
+        RichConsole(file=self.out, width=width).print(table, crop=False)
 
     def text_table(self, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table of sentences: all columns to the left, the last one broken to the width."""

@@ -18,6 +18,7 @@ from attendc.cli.prune import prune_command
 from attendc.cli.quantize import quantize_command
 from attendc.cli.recipe import recipe_group
 from attendc.cli.run import run_command
+from attendc.cli.simplify import simplify_command
 from attendc.cli.train import train_command
 from attendc.cli.verify import verify_command
 from attendc.errors import AttendcError, InternalError
@@ -48,6 +49,7 @@ for _command in (
     prune_command,
     train_command,
     convert_command,
+    simplify_command,
     verify_command,
     inspect_command,
     analyze_command,

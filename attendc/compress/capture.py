@@ -14,7 +14,12 @@ from attendc.errors import CheckpointError
 from attendc.exported import batch_dim
 from attendc.types import Preprocess
 
-__all__ = ["capture", "check_classifier", "probe"]
+__all__ = ["capture", "check_classifier", "exported_graph", "probe"]
+
+aten = torch.ops.aten
+
+_SPELLED_OUT_BY_TORCH = (aten.einsum.default,)
+"""Operators that torch itself writes with those that the passes know; of all others it keeps what was called."""
 
 
 def probe(preprocess: Preprocess, batch: int = 2) -> torch.Tensor:
@@ -44,13 +49,19 @@ def capture(
         CheckpointError: if the model does not take the input that the Spec describes, or torch.export
             cannot trace it.
     """
+    return run_passes(exported_graph(model, preprocess), passes, samples, context=context)
+
+
+def exported_graph(model: nn.Module, preprocess: Preprocess) -> fx.GraphModule:
+    """Return what torch.export makes of `model`, before any pass; raises as `capture` does."""
     model = copy.deepcopy(model).cpu().eval()
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     sample = probe(preprocess)
     check_classifier(model, sample)
     try:
         program = torch.export.export(model, (sample,), dynamic_shapes=({0: batch_dim()},), strict=False)
-        program = program.run_decompositions({})
+        table = torch.export.default_decompositions()
+        program = program.run_decompositions({op: table[op] for op in _SPELLED_OUT_BY_TORCH})
     except Exception as e:
         raise CheckpointError(
             f"torch.export cannot trace the network: {_first_line(e)}",
@@ -58,7 +69,7 @@ def capture(
         ) from e
     graph = program.module(check_guards=False)
     assert isinstance(graph, fx.GraphModule)
-    return run_passes(graph, passes, samples, context=context)
+    return graph
 
 
 @torch.no_grad()

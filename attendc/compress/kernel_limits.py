@@ -20,6 +20,8 @@ _DIVISION = "LiteRT divides in float only; a division by a constant or by a squa
 _VALUES = "what it reads depends on values, not on positions"
 _REDUCTION = "LiteRT has no int8 kernel for it; mean and amax have one"
 
+_NORM = "LiteRT has no int8 kernel for it; norms of images and of tokens are spelled out"
+
 _NO_KERNEL: dict[str, str] = {
     "div": _DIVISION,
     "reciprocal": _DIVISION,
@@ -37,7 +39,9 @@ _NO_KERNEL: dict[str, str] = {
     "topk": _VALUES,
     "sort": _VALUES,
     "masked_fill": _VALUES,
-    "layer_norm": "its variances differ too much for int8, or it spans more than the channels",
+    "layer_norm": _NORM,
+    "group_norm": _NORM,
+    "rms_norm": _NORM,
 }
 
 

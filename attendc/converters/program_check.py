@@ -78,6 +78,8 @@ def _read(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         held = {name.partition("/")[2]: archive.read(name) for name in names}  # this checks the sums too
+    if missing := [n for n in (_MODEL, _EXAMPLES, *_CONFIGS) if n not in held]:
+        raise ValueError(f"it holds no {missing[0]}")
     foreign = [n for n in held if not _FILES.fullmatch(n)]
     if foreign or len(held) != len(names):
         raise _refusal(path, f"it holds {foreign[0] if foreign else 'a file twice'}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attendc.converters.damage import names_damage
 from attendc.errors import CheckpointError
 from attendc.types import Layer, QuantTable
 
@@ -36,6 +37,7 @@ _MOVING = (
 # reads a tensor; elsewhere it computes in float.
 
 
+@names_damage
 def inspect_onnx(path: Path) -> dict[str, Any]:
     """Return `ops` (name -> count), `float_ops`, `transposes`, `inputs`, `outputs`, `metadata`.
 
@@ -63,6 +65,7 @@ def inspect_onnx(path: Path) -> dict[str, Any]:
     }
 
 
+@names_damage
 def onnx_quant_table(path: Path) -> QuantTable:
     """Return (scale, zero point) behind every QuantizeLinear and the integers of every layer, by tensor name.
 
@@ -71,19 +74,14 @@ def onnx_quant_table(path: Path) -> QuantTable:
     """
     model = load_onnx(path)
     links = _Links(model)
-    try:
-        activations = {
-            n.input[0]: (float(links.values[n.input[1]]), int(links.values[n.input[2]]))
-            for n in model.graph.node
-            if n.op_type == "QuantizeLinear"
-        }
-        layers = dict(
-            _layer(n, links) for n in model.graph.node if n.op_type in _LAYER_OPS and _has_integer_weight(n, links)
-        )
-    except (IndexError, KeyError, TypeError, ValueError) as e:
-        raise CheckpointError(
-            f"{path} is not quantized as attendc does it ({type(e).__name__}: {e})", hint="Convert it again"
-        ) from e
+    activations = {
+        n.input[0]: (float(links.values[n.input[1]]), int(links.values[n.input[2]]))
+        for n in model.graph.node
+        if n.op_type == "QuantizeLinear"
+    }
+    layers = dict(
+        _layer(n, links) for n in model.graph.node if n.op_type in _LAYER_OPS and _has_integer_weight(n, links)
+    )
     return QuantTable(activations, layers)
 
 

@@ -20,7 +20,7 @@ from attendc.files import tree_bytes
 from attendc.runtimes import load_tensorflow
 from attendc.types import Layer, QuantTable
 
-__all__ = ["inspect_savedmodel", "savedmodel_quant_table"]
+__all__ = ["inspect_savedmodel", "read_meta_graph", "savedmodel_quant_table"]
 
 _NO_OPERATORS = ("Const", "Placeholder")
 _QUANTIZING = ("Maximum", "Minimum", "AddV2", "Round", "Mul")
@@ -68,7 +68,7 @@ def inspect_savedmodel(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the folder is missing, damaged or not attendc's.
     """
-    meta = _read(path)
+    meta = read_meta_graph(path)
     ops = Counter(n.op for n in meta.graph_def.node if n.op not in _NO_OPERATORS)
     signature = meta.signature_def[SIGNATURE]
     return {
@@ -101,8 +101,12 @@ def savedmodel_quant_table(path: Path) -> QuantTable:
         ) from e
 
 
-def _read(path: Path) -> Any:
-    """Return the one graph of a SavedModel with its signature."""
+def read_meta_graph(path: Path) -> Any:
+    """Return the one graph of a SavedModel with its signature, as protobuf.
+
+    Raises:
+        CheckpointError: if the folder is missing, damaged or not attendc's.
+    """
     file = path / GRAPH_FILE
     if not file.is_file():
         raise CheckpointError(f"{path} is no SavedModel: it holds no {GRAPH_FILE}", hint="Convert it again")
@@ -138,7 +142,7 @@ def _fault(saved: Any) -> str:
 
 
 def _graph(path: Path) -> _Graph:
-    nodes = {n.name: n for n in _read(path).graph_def.node}
+    nodes = {n.name: n for n in read_meta_graph(path).graph_def.node}
     users: dict[str, list[Any]] = {name: [] for name in nodes}
     for node in nodes.values():
         for name in node.input:

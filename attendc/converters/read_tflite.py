@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import (
+    METADATA_NAME,
     constant,
     op_name,
     quantized_layers,
     read_model,
     type_name,
 )
-from attendc.converters.to_tflite import METADATA_NAME
 from attendc.types import Layer, QuantTable
 
 __all__ = ["float_operators", "inspect_tflite", "tflite_quant_table"]
@@ -32,6 +33,7 @@ _WEIGHT_LAYOUTS = {
 _BIAS_TYPES: dict[str, type[np.generic]] = {"INT32": np.int32, "INT64": np.int64, "FLOAT32": np.float32}
 
 
+@names_damage
 def inspect_tflite(path: Path) -> dict[str, Any]:
     """Return `ops` (name -> count), `float_ops`, `transposes`, `inputs`, `outputs`, `metadata`.
 
@@ -66,6 +68,7 @@ def float_operators(model: Any) -> list[str]:
     return found
 
 
+@names_damage
 def tflite_quant_table(path: Path) -> QuantTable:
     """Return every (scale, zero point) of the computed tensors and the integers of every layer, by tensor name.
 

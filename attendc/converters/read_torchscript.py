@@ -41,7 +41,7 @@ def inspect_torchscript(path: Path) -> dict[str, Any]:
     """
     module, extra = _load(path)
     nodes = list(_computing(module))
-    floats = [f"{n.kind().split('::')[1]} %{n.output().debugName()}" for n in _float_nodes(nodes)]
+    floats = [f"{n.kind().split('::')[1]} %{next(n.outputs()).debugName()}" for n in _float_nodes(nodes)]
     metadata = _parsed(path, extra[METADATA_FILE], {})
     inputs, outputs = _ends(metadata)
     return {
@@ -71,7 +71,7 @@ def torchscript_quant_table(path: Path) -> QuantTable:
     if len(told) != len(layers):
         raise CheckpointError(f"{path} has {len(layers)} int8 layers and tells of {len(told)}", hint="Convert it again")
     params = _params_of(nodes)
-    negations = {n.output().debugName() for n in nodes if _factor(n) is not None}
+    negations = {next(n.outputs()).debugName() for n in nodes if _factor(n) is not None}
     activations = {name: p for name, p in params.items() if name not in negations}
     table = {own.name: _layer(path, node, own, params) for own, node in zip(told, layers, strict=True)}
     return QuantTable(activations, table)
@@ -111,14 +111,17 @@ def _ends(metadata: dict[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str
     )
 
 
-def _nodes(module: Any) -> Iterator[Any]:
-    graph = module.inlined_graph
-    yield from graph.nodes()
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Yield the nodes of a graph or a block, and behind each those in its branches."""
+    for node in graph.nodes():
+        yield node
+        for block in node.blocks():
+            yield from _nodes(block)
 
 
 def _computing(module: Any) -> Iterator[Any]:
     """Yield the nodes that call an operator which returns a tensor."""
-    for node in _nodes(module):
+    for node in _nodes(module.inlined_graph):
         if not node.kind().startswith("prim::") and any(_is_tensor(o) for o in node.outputs()):
             yield node
 

@@ -174,6 +174,26 @@ def _to_dtype(x: Value, dtype: torch.dtype | None = None, *_: Any) -> Activation
     return value if wanted == value.tensor.dtype else Activation(tf.cast(value.tensor, wanted), value.order)
 
 
+def _filled(number: Number) -> Emitter:
+    """Return an emitter of a tensor of one number, whose shape depends on the batch."""
+
+    def emit(shape: Any, dtype: torch.dtype | None = None, *_: Any) -> Activation:
+        value = tf.constant(number, tf_dtype(dtype or torch.float32), name="number")
+        return Activation(tf.fill(tf.stack(list(shape)), value), tuple(range(len(shape))))
+
+    return emit
+
+
+def _full(shape: Any, number: Number, dtype: torch.dtype | None = None, *_: Any) -> Activation:
+    filled: Activation = _filled(number)(shape, dtype)
+    return filled
+
+
+def _cumsum(x: Value, dim: int, dtype: torch.dtype | None = None) -> Activation:
+    value = _to_dtype(x, dtype)
+    return Activation(tf.cumsum(value.tensor, memory_axis(value, dim)), value.order)
+
+
 def tf_dtype(dtype: torch.dtype) -> Any:
     """Return TensorFlow's type of the same name."""
     return tf.as_dtype(str(dtype).removeprefix("torch."))
@@ -265,6 +285,10 @@ ELEMENTWISE: dict[Any, Emitter] = {
     aten.glu.default: _glu,
     aten.where.self: _where,
     aten.masked_fill.Scalar: _masked_fill,
+    aten.zeros.default: _filled(0),
+    aten.ones.default: _filled(1),
+    aten.full.default: _full,
+    aten.cumsum.default: _cumsum,
     aten._to_copy.default: _to_dtype,
     aten.to.dtype: _to_dtype,
 }

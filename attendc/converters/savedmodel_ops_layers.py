@@ -50,7 +50,10 @@ def conv2d(
     # TensorFlow's depthwise kernel knows neither dilation nor unequal strides; its grouped convolution does.
     simple = dilations == (1, 1) and strides[0] == strides[1]
     if isinstance(weight, Constant) and groups > 1 and weight.value.shape[1] == 1 and simple:
-        y = tf.nn.depthwise_conv2d(x.tensor, _depthwise_filter(weight, groups), [1, *strides, 1], given)
+        # Nor may it pad by numbers: the optimizer loses them where it fuses the bias, and ends the process.
+        tensor = x.tensor if isinstance(given, str) else tf.pad(x.tensor, given)
+        padding = given if isinstance(given, str) else "VALID"
+        y = tf.nn.depthwise_conv2d(tensor, _depthwise_filter(weight, groups), [1, *strides, 1], padding)
     else:
         filters = activation(weight, (2, 3, 1, 0)).tensor
         y = tf.nn.conv2d(x.tensor, filters, [1, *strides, 1], given, dilations=[1, *dilations, 1])

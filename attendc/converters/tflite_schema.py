@@ -14,6 +14,7 @@ from attendc.errors import CheckpointError
 
 __all__ = [
     "LAYERS",
+    "METADATA_NAME",
     "add_constant",
     "constant",
     "drop_unread",
@@ -25,6 +26,9 @@ __all__ = [
     "type_name",
     "write_model",
 ]
+
+METADATA_NAME = "attendc"
+"""Under which a file keeps its stamp."""
 
 LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators with a weight as input 1 and a bias as input 2."""

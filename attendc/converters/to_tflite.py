@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,14 @@ from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
 from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
-from attendc.converters.tflite_schema import op_name, read_model, write_model
+from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
 from attendc.converters.tflite_versions import raise_versions
 from attendc.errors import ConversionError
 from attendc.files import replace_file
 from attendc.types import Preprocess, Stamp
 
-__all__ = ["METADATA_NAME", "write_tflite"]
+__all__ = ["write_tflite"]
 
-METADATA_NAME = "attendc"
 _QUANTIZED = ("int8", "dynamic", "int16")
 """The dtypes that are made from the quantized graph."""
 
@@ -54,13 +54,15 @@ def write_tflite(
     stamp: Stamp,
     *,
     io: Io = "int8",
+    converted: bytes | None = None,
 ) -> list[str]:
     """Convert a graph to `path`, for one image at a time, and return notes on what could not be had as asked.
 
     `stamp.dtype` says what is made. `float32` and `float16` (float16 weights, float32 arithmetic) take the float
     graph; `int8`, `int16` (int16 activations, int8 weights) and `dynamic` (float activations, int8 weights) the
     quantized one. `io` is the type of the input and output of an int8 or int16 file, see `set_io`; the other files
-    have float32 there.
+    have float32 there. `converted` is what `convert_graph` made of the same graph, so that one conversion serves
+    several dtypes.
 
     Raises:
         ConversionError: if the converter cannot, LiteRT has no int16 kernel for an operator, or a weight does not fit
@@ -68,7 +70,7 @@ def write_tflite(
         OutputError: if the file cannot be written.
     """
     with replace_file(path) as beside:
-        _convert(beside, graph, stamp.preprocess, quantized=stamp.dtype in _QUANTIZED)
+        beside.write_bytes(converted or convert_graph(graph, stamp.preprocess, quantized=stamp.dtype in _QUANTIZED))
         if stamp.dtype == "float16":
             halve_weights(beside)
         model = read_model(beside)
@@ -92,6 +94,18 @@ def _change_types(model: Any, dtype: str, io: Io) -> list[str]:
         notes = set_io(model, io)
     raise_versions(model)
     return notes
+
+
+def convert_graph(graph: fx.GraphModule, preprocess: Preprocess, *, quantized: bool) -> bytes:
+    """Return the int8 file of a quantized graph, or the float32 file of a float one, as litert-torch writes it.
+
+    Raises:
+        ConversionError: if the converter cannot.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        _convert(path, graph, preprocess, quantized=quantized)
+        return path.read_bytes()
 
 
 def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quantized: bool) -> None:

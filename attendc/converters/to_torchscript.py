@@ -1,4 +1,4 @@
-"""TorchScript, traced and frozen: float32, or int8 in torch's quantized kernels.
+"""TorchScript, frozen: float32, or int8 in torch's quantized kernels.
 
 torch.jit is deprecated; the .pt2 beside it is its successor, and torch.export.load reads it as it is.
 """
@@ -32,29 +32,31 @@ _WRITERS_OWN = ("version", ".data/serialization_id")
 
 
 def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
-    """Trace the float graph, or the quantized one if the stamp says int8, and write it for any batch size.
+    """Trace the float graph, or compile the quantized one if the stamp says int8, and write it for any batch size.
 
     Input is float32 (N, C, H, W), output float32 logits, in both. An int8 file is packed for whatever engine is set
     when it is loaded.
 
     Raises:
-        ConversionError: if it cannot be traced.
+        ConversionError: if it cannot be traced or compiled.
         OutputError: if the file cannot be written.
     """
     sample = torch.zeros(2, *stamp.preprocess.input_shape)
     extra = {METADATA_FILE: json.dumps(dataclasses.asdict(stamp), sort_keys=True)}
+    how = "compile" if stamp.dtype == "int8" else "trace"
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
     try:
         with warnings.catch_warnings(), torch.no_grad(), quantized_engine():
             warnings.simplefilter("ignore")  # torch.jit warns of its deprecation at every call
-            module = inference_module(graph)
             if stamp.dtype == "int8":
-                module, layers = quantized_module(graph, sample)
+                quantized, layers = quantized_module(graph, sample)
                 extra[LAYERS_FILE] = json.dumps([dataclasses.asdict(layer) for layer in layers])
-            traced = torch.jit.trace(module, sample)  # type: ignore[no-untyped-call]
-            torch.jit.save(torch.jit.freeze(traced), content, _extra_files=extra)
+                module = torch.jit.script(quantized)  # a trace would keep the number of images of some shapes
+            else:
+                module = torch.jit.trace(inference_module(graph), sample)  # type: ignore[no-untyped-call]
+            torch.jit.save(torch.jit.freeze(module), content, _extra_files=extra)
     except RuntimeError as e:
-        raise ConversionError(f"torch.jit cannot trace the graph: {str(e).splitlines()[0]}") from e
+        raise ConversionError(f"torch.jit cannot {how} the graph: {str(e).strip().splitlines()[0]}") from e
     with replace_file(path) as beside:
         beside.write_bytes(_without_traces(content))
 

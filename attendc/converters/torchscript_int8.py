@@ -147,7 +147,11 @@ class _Writer:
         return self.call(node.target, *node.args, **node.kwargs)
 
     def call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
-        """Add a call; nodes of the quantized graph among its arguments become their float32 tensors."""
+        """Add a call; nodes of the quantized graph among its arguments become their float32 tensors.
+
+        torch.jit.script finds the overload by itself, and takes no other name than that of all.
+        """
+        target = target.overloadpacket if isinstance(target, torch._ops.OpOverload) else target
         ours = fx.map_arg((args, kwargs), lambda n: n if n.graph is self.graph else self.real(n))
         return self.graph.call_function(target, *cast("tuple[Any, Any]", ours))
 

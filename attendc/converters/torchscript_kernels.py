@@ -47,11 +47,18 @@ def _elementwise(site: Site, kernel: Any, operands: tuple[fx.Node, ...]) -> fx.N
     if len(operands) != 2 or site.arg(2, 1, name="alpha") != 1:
         return None
     first, second = operands
-    if site.shapes[0] != site.shape:
-        first, second = second, first
-        if site.shapes[1] != site.shape:
-            return None
+    shape, other = site.shapes
+    if shape != site.shape and (other == site.shape or (len(other), other[:1]) == (len(site.shape), site.shape[:1])):
+        first, second, shape = second, first, other
+    if shape != site.shape:
+        first = site.call(aten.expand.default, first, _expansion(shape, site.shape))
     return site.call(kernel, first, second, *site.out)
+
+
+def _expansion(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[int]:
+    """Return what `expand` takes; what stays, as the number of images does, is -1."""
+    own = (0,) * (len(wanted) - len(shape)) + shape
+    return [-1 if have == due else due for have, due in zip(own, wanted, strict=True)]
 
 
 def _sigmoid(site: Site) -> fx.Node:
@@ -60,10 +67,11 @@ def _sigmoid(site: Site) -> fx.Node:
 
 def _softmax(site: Site) -> fx.Node:
     """Channels are the last axis in memory, and a kernel that left them first would make all that follows copy."""
-    if site.arg(1, -1) != 1 or len(site.shape) != 4:
-        return site.call(quantized.softmax.default, site.inputs[0], site.arg(1, -1), *site.out)
+    axis = site.arg(1, -1) % len(site.shape)  # QNNPACK counts from the front only
+    if axis != 1 or len(site.shape) != 4:
+        return site.call(quantized.softmax.default, site.inputs[0], axis, *site.out)
     last = site.call(aten.permute.default, site.inputs[0], [0, 2, 3, 1])
-    made = site.call(quantized.softmax.default, last, -1, *site.out)
+    made = site.call(quantized.softmax.default, last, 3, *site.out)
     return site.call(aten.permute.default, made, [0, 3, 1, 2])
 
 

@@ -1,43 +1,108 @@
-"""The job of `attendc inspect`: what a file holds, whatever it is."""
+"""The job of `attendc inspect`: what a file holds, whatever it is, layer by layer, and a drawing of it.
+
+What needs torch or tensorflow is imported where such a file is read: a .tflite and an .onnx need neither.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attendc.converters.program import load_program
 from attendc.converters.read_onnx import inspect_onnx
 from attendc.converters.read_tflite import inspect_tflite
-from attendc.errors import CheckpointError
-from attendc.metrics import count_macs, count_params
-from attendc.opening import CheckpointRequest, open_checkpoint
-from attendc.qdq import activation_nodes, layer_nodes
+from attendc.errors import CheckpointError, OutputError
+from attendc.jobs.outputs import check_new, write_text
+from attendc.manifest import MANIFEST, read_manifest
+from attendc.network.draw import draw_network
+from attendc.network.from_onnx import onnx_network
+from attendc.network.from_tflite import tflite_network
+from attendc.network.rows import layer_rows, totals
+from attendc.network.types import Network
+from attendc.request import CheckpointRequest
 
 __all__ = ["inspect_file"]
 
+Found = tuple[dict[str, Any], Callable[[], Network]]
+"""The facts, and what reads the layers."""
 
-def inspect_file(request: CheckpointRequest) -> dict[str, Any]:
-    """Return what is known of a .tflite, .onnx, .pt2 or checkpoint.
+_CHECKPOINTS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+_GRAPH_FILE = "saved_model.pb"
+_READABLE = (
+    "Give a checkpoint (.safetensors, .pt, .pth, .bin, .ckpt), a .tflite, .onnx, .pt2, a TorchScript file, "
+    "a SavedModel, or a folder that attendc made"
+)
+
+
+def inspect_file(
+    request: CheckpointRequest, *, layers: bool = True, drawing: Path | None = None, force: bool = False
+) -> dict[str, Any]:
+    """Return what is known of a .tflite, .onnx, .pt2, TorchScript file, SavedModel, checkpoint, or folder of attendc's.
+
+    `layers` adds `totals` and `layers`, an entry for each operator with shapes, dtypes, scales, MACs and bytes.
+    `drawing` is an .svg to draw the network into; one that is there is replaced with `force` alone.
 
     Raises:
-        CheckpointError: if it is missing or cannot be read.
+        CheckpointError: if it is missing or cannot be read, or its layers cannot.
+        OutputError: if the drawing cannot be written.
     """
+    if drawing is not None:
+        _check_drawing(drawing, force=force)
     path = request.path
+    if path.is_dir() and not (path / _GRAPH_FILE).is_file():
+        return _inspect_folder(path, drawing)
+    facts, read = _reader(request)
+    if layers or drawing is not None:
+        network = read()
+        if layers:
+            facts |= {"totals": totals(network), "layers": layer_rows(network)}
+        if drawing is not None:
+            write_text(drawing, draw_network(network, path.name))
+            facts["drawing"] = str(drawing)
+    return facts
+
+
+def _check_drawing(path: Path, *, force: bool) -> None:
+    if path.suffix != ".svg":
+        raise OutputError(f"{path} does not end in .svg", hint="The drawing is an SVG file")
+    check_new(path, force=force)
+
+
+def _reader(request: CheckpointRequest) -> Found:
+    path = request.path
+    if path.is_dir():
+        return _savedmodel(path)
     if not path.is_file():
-        raise CheckpointError(f"no file {path}", hint="Give a checkpoint, a .tflite, a .onnx or a .pt2")
+        raise CheckpointError(f"no file {path}", hint=_READABLE)
     if path.suffix == ".tflite":
-        return inspect_tflite(path)
+        return inspect_tflite(path), lambda: tflite_network(path)
     if path.suffix == ".onnx":
-        return inspect_onnx(path)
+        return inspect_onnx(path), lambda: onnx_network(path)
     if path.suffix == ".pt2":
-        return _inspect_program(path)
-    return _inspect_checkpoint(request)
+        return _program(path)
+    if path.suffix not in _CHECKPOINTS:
+        raise CheckpointError(f"{path} ends in {path.suffix or 'nothing'}", hint=_READABLE)
+    return _torchscript(request) if _is_torchscript(path) else _checkpoint(request)
 
 
-def _inspect_program(path: Path) -> dict[str, Any]:
+def _is_torchscript(path: Path) -> bool:
+    """Return whether it is an archive with code, as torch.jit.save writes it; nothing is unpickled."""
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        names = [n.partition("/")[2] for n in archive.namelist()]
+    return "constants.pkl" in names and any(n.startswith("code/") for n in names)
+
+
+def _program(path: Path) -> Found:
+    from attendc.converters.program import load_program
+    from attendc.network.from_graph import graph_network
+    from attendc.qdq import activation_nodes, layer_nodes
+
     saved = load_program(path)
-    return {
+    facts = {
         "format": "pt2",
         "bytes": path.stat().st_size,
         "quantized_tensors": len(activation_nodes(saved.graph.graph)),
@@ -45,15 +110,59 @@ def _inspect_program(path: Path) -> dict[str, Any]:
         "spec": dataclasses.asdict(saved.spec),
         "metadata": saved.stamp,
     }
+    return facts, lambda: graph_network(saved.graph)
 
 
-def _inspect_checkpoint(request: CheckpointRequest) -> dict[str, Any]:
+def _checkpoint(request: CheckpointRequest) -> Found:
+    from attendc.compress.capture import capture
+    from attendc.metrics import count_macs, count_params
+    from attendc.network.from_graph import graph_network
+    from attendc.opening import open_checkpoint
+
     opened = open_checkpoint(request)
-    return {
+    facts = {
         "format": "checkpoint",
         "bytes": request.path.stat().st_size,
         "sha256": opened.weights.sha256,
         "params": count_params(opened.model),
         "macs": count_macs(opened.model, opened.spec.preprocess.input_shape),
         "spec": dataclasses.asdict(opened.spec),
+    }
+    return facts, lambda: graph_network(capture(opened.model, opened.spec.preprocess))
+
+
+def _torchscript(request: CheckpointRequest) -> Found:
+    from attendc.converters.read_torchscript import inspect_torchscript
+    from attendc.network.from_torchscript import torchscript_network
+
+    facts = inspect_torchscript(request.path)
+    told = tuple(facts["inputs"][0]["shape"][1:]) if facts["inputs"] else ()
+    shape = request.input_shape or (told if len(told) == 3 and all(isinstance(d, int) for d in told) else None)
+    return facts, lambda: torchscript_network(request.path, shape)
+
+
+def _savedmodel(path: Path) -> Found:
+    from attendc.converters.read_savedmodel import inspect_savedmodel
+    from attendc.network.from_savedmodel import savedmodel_network
+
+    return inspect_savedmodel(path), lambda: savedmodel_network(path)
+
+
+def _inspect_folder(path: Path, drawing: Path | None) -> dict[str, Any]:
+    """Return what the manifest of a folder lists.
+
+    Raises:
+        CheckpointError: if it is no folder of attendc's.
+        OutputError: if a drawing of it is asked for.
+    """
+    if not (path / MANIFEST).is_file():
+        raise CheckpointError(f"{path} is a folder without {MANIFEST} or {_GRAPH_FILE}", hint=_READABLE)
+    if drawing is not None:
+        raise OutputError(f"{path} is a folder of several files", hint="Give one of its files to draw")
+    manifest = read_manifest(path)
+    return {
+        "format": "folder",
+        "command": manifest.get("command", ""),
+        "attendc": manifest.get("attendc", ""),
+        "files": manifest["outputs"],
     }

@@ -33,7 +33,8 @@ _NAMES = {
     MOVES: """reshape view flatten squeeze unsqueeze expanddims permute transpose t concat concatv2 concatenation cat
         stack pack unpack slice stridedslice split splitv splitwithsizes chunk unbind select gather gathernd expand
         broadcastto pad padv2 mirrorpad constantpadnd reflectionpad2d replicationpad2d pixelshuffle pixelunshuffle
-        depthtospace spacetodepth identity contiguous clone detach alias dropout roll tile repeat toccopy cast to""",
+        depthtospace spacetodepth identity contiguous clone detach alias dropout roll tile repeat toccopy cast to
+        listunpack tupleunpack listconstruct""",
     "quantize": "quantize dequantize quantizelinear dequantizelinear quantizepertensor dequantizepertensor",
 }
 _FAMILY = {name: kind for kind, names in _NAMES.items() for name in names.split()}

@@ -1,15 +1,12 @@
-"""Layers as plain values for JSON, and as texts for a table."""
+"""Layers as plain values for JSON, and what they sum up to."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from attendc.network.shapes import written
 from attendc.network.types import Network, Node, Quantization, Tensor
 
-__all__ = ["COLUMNS", "layer_rows", "scale_text", "table_rows", "totals"]
-
-COLUMNS = ("layer", "operator", "output", "dtype", "scale", "weight", "MACs", "bytes")
+__all__ = ["layer_rows", "scale_text", "totals"]
 
 
 def layer_rows(network: Network) -> list[dict[str, Any]]:
@@ -46,23 +43,6 @@ def totals(network: Network) -> dict[str, int | None]:
         "macs": None if None in macs else known,
         "constant_bytes": sum(constants.values()),
     }
-
-
-def table_rows(network: Network) -> list[tuple[str, ...]]:
-    """Return the texts of COLUMNS for each node."""
-    return [
-        (
-            node.module or node.name,
-            f"{node.op} ({node.detail})" if node.detail else node.op,
-            ", ".join(written(t.shape) for t in node.outputs),
-            node.outputs[0].dtype if node.outputs else "",
-            scale_text(node.outputs[0].quantization) if node.outputs else "",
-            f"{written(node.weights[0].shape)} {node.weights[0].dtype}" if node.weights else "",
-            "?" if node.macs is None else f"{node.macs:,}" if node.macs else "",
-            f"{_bytes(node):,}" if node.weights else "",
-        )
-        for node in network.nodes
-    ]
 
 
 def scale_text(found: Quantization | None) -> str:

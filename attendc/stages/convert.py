@@ -89,6 +89,7 @@ def convert(
 def run(config: ConvertConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: the artefacts, and the graphs where no stage before has saved them."""
     if {PROGRAM, FLOAT_PROGRAM} & work.files.keys():
+        work.is_simplified()  # or raises: a graph that the checkpoint is ahead of is not converted
         graphs = graphs_of(work.files)
         _check_dtypes(graphs, config)
         converted = _write(graphs, folder, config, context)

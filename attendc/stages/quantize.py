@@ -19,7 +19,7 @@ from attendc.compress.ptq import calibrate
 from attendc.compress.qat import train_quantized
 from attendc.compress.tensors import check_supported, unsupported
 from attendc.context import Context
-from attendc.converters.program import save_program
+from attendc.converters.program import load_program, save_program
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.errors import DataError, UsageError
@@ -63,6 +63,7 @@ def quantize(
     context: Context | None = None,
     *,
     teacher: nn.Module | None = None,
+    floating: fx.GraphModule | None = None,
 ) -> Quantized:
     """Quantize a network to int8, calibrated and trained on the data that its Spec names.
 
@@ -73,6 +74,7 @@ def quantize(
         config: how.
         context: seed, device, progress.
         teacher: who teaches in `qat`; the network itself in float unless told otherwise.
+        floating: the network's float graph as `simplify` left it; made here unless given.
 
     Raises:
         UsageError: if training is asked for without data.
@@ -85,7 +87,8 @@ def quantize(
     dataset = None if config.calib == RANDOM else open_dataset(opened.spec, seed=context.seed)
     samples = _samples(config, opened.spec, dataset)
     seen = proof_samples(samples)
-    floating = capture(opened.model, opened.spec.preprocess, seen, context=context)
+    if floating is None:
+        floating = capture(opened.model, opened.spec.preprocess, seen, context=context)
     if dataset is not None:
         check_outputs(floating, opened.spec, dataset)
     ready = _ready(floating, config, seen, context)
@@ -113,7 +116,8 @@ def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> M
     opened = unpruned if same else open_checkpoint(request)
     # An artefact names the checkpoint that came in, not what lay between.
     named = dataclasses.replace(opened, weights=dataclasses.replace(opened.weights, sha256=unpruned.weights.sha256))
-    quantized = quantize(named, config, context, teacher=unpruned.model)
+    simplified = load_program(work.files[FLOAT_PROGRAM]).graph if work.is_simplified() else None
+    quantized = quantize(named, config, context, teacher=unpruned.model, floating=simplified)
     save_program(folder / PROGRAM, quantized.graph, quantized.spec, quantized.stamp)
     float_stamp = dataclasses.replace(quantized.stamp, dtype="float32", calibration="")
     save_program(folder / FLOAT_PROGRAM, quantized.floating, quantized.spec, float_stamp)

@@ -17,6 +17,7 @@ from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.mask_config import MaskConfig
 from attendc.stages.prune_config import PruneConfig
 from attendc.stages.quantize_config import QuantizeConfig
+from attendc.stages.simplify_config import SimplifyConfig
 from attendc.stages.train_config import TrainConfig
 from attendc.stages.verify_config import VerifyConfig
 from attendc.stages.work import Made, Work
@@ -53,6 +54,7 @@ STAGES: dict[str, StageType] = {
     "train": StageType(TrainConfig, "attendc.stages.train"),
     "prune": StageType(PruneConfig, "attendc.stages.prune", reads=("plan",)),
     "mask": StageType(MaskConfig, "attendc.stages.mask"),
+    "simplify": StageType(SimplifyConfig, "attendc.stages.simplify"),
     "quantize": StageType(QuantizeConfig, "attendc.stages.quantize"),
     "convert": StageType(ConvertConfig, "attendc.stages.convert"),
     "verify": StageType(VerifyConfig, "attendc.stages.verify"),

@@ -7,17 +7,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attendc.errors import UsageError
+from attendc.files import sha256
 from attendc.recipe import ModelSection
 
 if TYPE_CHECKING:
     from attendc.opening import CheckpointRequest
 
-__all__ = ["CHECKPOINT", "EVIDENCE", "SOURCE", "Made", "Work", "merge_told"]
+__all__ = ["CHECKPOINT", "EVIDENCE", "SIMPLIFIED", "SOURCE", "Made", "Work", "merge_told"]
 
 CHECKPOINT, SOURCE = "checkpoint", "source"
 """Facts that name the file which is the checkpoint now, and the one that training made; without them it is what came
 in."""
-
+SIMPLIFIED = "simplified"
+"""Fact: sha256 of the checkpoint whose float graph `simplify` left."""
 
 EVIDENCE = "evidence.json"
 """What `verify` writes for the report."""
@@ -55,6 +58,20 @@ class Work:
     def checkpoint_request(self) -> CheckpointRequest:
         """Return how the checkpoint is opened that the stages before left."""
         return self._request(self.facts.get(CHECKPOINT))
+
+    def is_simplified(self) -> bool:
+        """Return whether a stage before has left a float graph of the checkpoint as it is now.
+
+        Raises:
+            UsageError: if it left one of a network that was changed since.
+        """
+        if SIMPLIFIED not in self.facts:
+            return False
+        if self.facts[SIMPLIFIED] != sha256(self.checkpoint_request().path):
+            raise UsageError(
+                "the network was changed after it was simplified", hint="Let simplify come after train, prune and mask"
+            )
+        return True
 
     def _request(self, name: str | None) -> CheckpointRequest:
         """Return how a file of ours is opened, whose Spec tells all but the user's own code; or what came in."""

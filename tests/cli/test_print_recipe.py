@@ -81,6 +81,11 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
         ["convert", "runs/q", "-oout", "--dtype=int8,float32", "--to=tflite", "--io=float32", "--min-agreement=0.5"],
         ["convert", "verify"],
     ),
+    "simplify": (["simplify", "my.safetensors", "-ox.pt2"], ["simplify"]),
+    "simplify, all said": (
+        ["simplify", "my.safetensors", "-ox.pt2", "--skip=fold_bn,give_biases", "--images=0", "--data=a.npz"],
+        ["simplify"],
+    ),
     "verify": (["verify", "runs/q"], ["verify"]),
     "verify here": (["verify", "."], ["verify"]),
     "verify, all said": (["verify", "runs/q", "--data=a.npz", "--images=9", "--max-drop=-0.5"], ["verify"]),

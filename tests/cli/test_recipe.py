@@ -16,7 +16,7 @@ from attendc.cli.main import main
 pytestmark = pytest.mark.usefixtures("here")
 
 SHIPPED = ["compare-ptq-qat", "float-all-targets", "int8-ptq", "int8-qat", "prune-qat-arm", "smoke"]
-STEPS = ["train", "prune", "mask", "quantize", "convert", "verify", "analyze"]
+STEPS = ["train", "prune", "mask", "simplify", "quantize", "convert", "verify", "analyze"]
 
 ONE = """\
 version: 1

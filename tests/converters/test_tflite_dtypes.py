@@ -25,7 +25,7 @@ from attendc.converters.tflite_schema import (
     set_constant,
     write_model,
 )
-from attendc.converters.to_tflite import write_tflite
+from attendc.converters.to_tflite import convert_graph, write_tflite
 from attendc.derived import dynamic_graph, int16_graph
 from attendc.errors import ConversionError
 from attendc.qdq import output_params, quant_table
@@ -35,13 +35,22 @@ DERIVED = {"dynamic": dynamic_graph, "int16": int16_graph}
 
 
 @pytest.fixture(scope="module")
-def by_dtype(built: Built, files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def converted(built: Built) -> bytes:
+    """Return the mixed net in int8 as litert-torch writes it."""
+    return convert_graph(built.quantized, STAMP.preprocess, quantized=True)
+
+
+@pytest.fixture(scope="module")
+def by_dtype(
+    built: Built, files: dict[str, Path], converted: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """Return the mixed net in all five dtypes."""
     paths = {"int8": files["tflite"], "float32": files["tflite_float32"]}
+    folder = tmp_path_factory.mktemp("dtypes")
     for dtype in ("float16", "dynamic", "int16"):
-        paths[dtype] = tmp_path_factory.mktemp("dtypes") / dtype
-        graph = built.floating if dtype == "float16" else built.quantized
-        assert write_tflite(paths[dtype], graph, dataclasses.replace(STAMP, dtype=dtype)) == []
+        paths[dtype], stamp = folder / dtype, dataclasses.replace(STAMP, dtype=dtype)
+        graph, made = (built.floating, None) if dtype == "float16" else (built.quantized, converted)
+        assert write_tflite(paths[dtype], graph, stamp, converted=made) == []
     return paths
 
 
@@ -136,6 +145,22 @@ def test_an_old_runtime_is_told_what_it_must_know(
     assert versions == {name: model.operatorCodes[opcode_index(model, name)].version for name in versions}
 
 
+def test_an_int16_sum_says_that_its_scales_are_no_powers_of_two(by_dtype: dict[str, Path]) -> None:
+    model = read_model(by_dtype["int16"])
+    sums = [o for o in model.subgraphs[0].operators if op_name(model, o) == "ADD"]
+    assert [o.builtinOptions.potScaleInt16 for o in sums] == [False]
+
+
+@pytest.mark.parametrize("dtype", ["dynamic", "int16"])
+def test_nothing_of_the_int8_file_is_left_unread(dtype: str, by_dtype: dict[str, Path]) -> None:
+    model = read_model(by_dtype[dtype])
+    graph = model.subgraphs[0]
+    read = {int(i) for o in graph.operators for i in (*o.inputs, *o.outputs)}
+    assert read == set(range(len(graph.tensors)))
+    held = {0, *(int(h.buffer) for h in (*graph.tensors, *model.metadata))}
+    assert held == set(range(len(model.buffers)))
+
+
 def test_an_operator_without_an_int16_kernel_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     model = _with_operator(files["tflite"], "LOGISTIC", "HARD_SWISH")
     widen_activations(model)
@@ -184,13 +209,15 @@ def test_it_serves_an_image_and_says_what_it_is(dtype: str, by_dtype: dict[str, 
     assert [v["dtype"] for v in (*facts["inputs"], *facts["outputs"])] == [border, border]
 
 
-def test_int16_takes_floats_but_no_uint8(built: Built, by_dtype: dict[str, Path], seen: Tensor, tmp_path: Path) -> None:
+def test_int16_takes_floats_but_no_uint8(
+    built: Built, converted: bytes, by_dtype: dict[str, Path], seen: Tensor, tmp_path: Path
+) -> None:
     stamp = dataclasses.replace(STAMP, dtype="int16")
-    assert write_tflite(tmp_path / "f", built.quantized, stamp, io="float32") == []
+    assert write_tflite(tmp_path / "f", built.quantized, stamp, io="float32", converted=converted) == []
     assert [v["dtype"] for v in inspect_tflite(tmp_path / "f")["inputs"]] == ["float32"]
     plain, floats = (tflite_runner(p)(seen[:8]) for p in (by_dtype["int16"], tmp_path / "f"))
     assert torch.allclose(plain, floats, atol=1e-5)
-    assert write_tflite(tmp_path / "u", built.quantized, stamp, io="uint8") == [
+    assert write_tflite(tmp_path / "u", built.quantized, stamp, io="uint8", converted=converted) == [
         "int16: LiteRT writes no uint8 from int16, so that input and output are int16"
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -30,9 +31,11 @@ def test_the_stamp_reads_back(files: dict[str, Path]) -> None:
     assert stamp["labels"] == list("abcdefghij")
 
 
-def test_what_cannot_be_traced_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=r"torch.jit cannot trace the graph"):
-        write_torchscript(tmp_path / "x", torch.fx.symbolic_trace(torch.nn.Conv2d(7, 1, 1)), STAMP)
+@pytest.mark.parametrize(("dtype", "how"), [("float32", "trace"), ("int8", "compile")])
+def test_what_cannot_be_written_leaves_no_file(dtype: str, how: str, tmp_path: Path) -> None:
+    graph = torch.fx.symbolic_trace(torch.nn.Conv2d(7, 1, 1))
+    with pytest.raises(ConversionError, match=rf"torch.jit cannot {how} the graph: .* to have 7 channels"):
+        write_torchscript(tmp_path / "x", graph, dataclasses.replace(STAMP, dtype=dtype))
     assert list(tmp_path.iterdir()) == []
 
 

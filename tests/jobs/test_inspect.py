@@ -95,7 +95,26 @@ def test_a_graph_of_somebody_else_s_is_refused(tmp_path: Path) -> None:
         inspect_file(CheckpointRequest(tmp_path / "other.pt2"))
 
 
-@pytest.mark.parametrize("name", ["none.tflite", "none.onnx", "none.pt2", "none.safetensors", ""])
-def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match=r"no file .*Give a checkpoint, a \.tflite"):
+@pytest.mark.parametrize("name", ["none.tflite", "none.onnx", "none.pt2", "none.safetensors"])
+def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError, match=r"no file .*Give a checkpoint .*, a \.tflite"):
         inspect_file(CheckpointRequest(tmp_path / name))
+
+
+def test_what_cannot_be_read_is_told_what_can(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("no model")
+    with pytest.raises(
+        CheckpointError, match=r"x\.txt ends in \.txt\. Give a checkpoint .* a SavedModel"
+    ):
+        inspect_file(CheckpointRequest(tmp_path / "x.txt"))
+
+
+def test_a_folder_of_somebody_else_s_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"is a folder without manifest\.json or saved_model\.pb"):
+        inspect_file(CheckpointRequest(tmp_path))
+
+
+def test_of_a_folder_of_attendc_the_files_are_listed(small_folder: Path) -> None:
+    files = inspect_file(CheckpointRequest(small_folder))["files"]
+    assert files["model.int8.tflite"]["bytes"] == (small_folder / "model.int8.tflite").stat().st_size
+    assert files.keys() >= {"model.int8.tflite", "model.int8.onnx", "model.int8.pt2"}

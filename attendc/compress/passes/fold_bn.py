@@ -1,4 +1,5 @@
-"""Fold each batch norm into the convolution before it; one that has none becomes a 1x1 depthwise convolution.
+"""Fold each batch norm into the convolution or linear layer before it; one that has none becomes a 1x1 depthwise
+convolution over an image, a product and a sum over (N, C) and (N, C, L).
 
 w' = w * gamma / sqrt(var + eps) and b' = beta + (b - mean) * gamma / sqrt(var + eps).
 
@@ -16,26 +17,27 @@ from attendc.compress.graph import add_constant, call_nodes, insert_call, is_con
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
-__all__ = ["fold_bn"]
+__all__ = ["factor_and_offset", "fold_bn"]
 
 aten = torch.ops.aten
 _BN = aten._native_batch_norm_legit_no_training.default
 
 
 def fold_bn(gm: fx.GraphModule) -> Outcome:
-    """Remove every batch norm over (N, C, H, W)."""
-    folded = replaced = 0
+    """Remove every batch norm."""
+    convs = linears = replaced = products = 0
     for node in call_nodes(gm.graph, _BN):
-        if node.meta["val"][0].ndim != 4:
-            continue
-        factor, offset = _factor_and_offset(gm, node)
+        factor, offset = factor_and_offset(gm, node)
         source = node.args[0]
         assert isinstance(source, fx.Node)
-        if _foldable(source):
+        rank = node.meta["val"][0].ndim
+        if _foldable(source, rank):
             _fold(gm, source, factor, offset)
-            new, folded = source, folded + 1
-        else:
+            new, convs, linears = source, convs + (rank == 4), linears + (rank == 2)
+        elif rank == 4:
             new, replaced = _depthwise(gm, node, source, factor, offset), replaced + 1
+        else:
+            new, products = _product_and_sum(gm, node, source, factor, offset), products + 1
         for user in list(node.users):
             assert user.target is operator.getitem
             assert user.args[1] == 0, "only the output of a batch norm is read at inference"
@@ -43,12 +45,14 @@ def fold_bn(gm: fx.GraphModule) -> Outcome:
         gm.graph.erase_node(node)
     return outcome(
         gm,
-        f"folded {folded} batch norms into convolutions" if folded else None,
+        f"folded {convs} batch norms into convolutions" if convs else None,
+        f"folded {linears} batch norms into linear layers" if linears else None,
         f"{replaced} batch norms became depthwise convolutions" if replaced else None,
+        f"{products} batch norms became products and sums" if products else None,
     )
 
 
-def _factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:
+def factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tensor]:
     """Return the batch norm as y = factor * x + offset, in float64."""
     _, gamma, beta, mean, variance, _, eps = node.args
     mean_value, variance_value = (constant(gm, n).double() for n in (mean, variance))  # type: ignore[arg-type]
@@ -61,9 +65,10 @@ def _factor_and_offset(gm: fx.GraphModule, node: fx.Node) -> tuple[Tensor, Tenso
     return factor, offset
 
 
-def _foldable(source: fx.Node) -> bool:
-    """A convolution that only the batch norm reads, with weights of its own."""
-    if source.target is not aten.conv2d.default or len(source.users) != 1:
+def _foldable(source: fx.Node, rank: int) -> bool:
+    """A layer whose output channels are normalised, that only the batch norm reads, with weights of its own."""
+    layer = {4: aten.conv2d.default, 2: aten.linear.default}.get(rank)
+    if layer is None or source.target is not layer or len(source.users) != 1:
         return False
     weight = source.args[1]
     return is_constant(weight) and len(weight.users) == 1  # type: ignore[union-attr]
@@ -74,7 +79,7 @@ def _fold(gm: fx.GraphModule, conv: fx.Node, factor: Tensor, offset: Tensor) -> 
     bias_node = conv.args[2] if len(conv.args) > 2 else None
     assert isinstance(weight_node, fx.Node)
     weight = constant(gm, weight_node).detach()
-    set_constant(gm, weight_node, (weight.double() * factor.view(-1, 1, 1, 1)).to(weight.dtype))
+    set_constant(gm, weight_node, (weight.double() * factor.view(-1, *(1,) * (weight.ndim - 1))).to(weight.dtype))
     bias = constant(gm, bias_node).detach().double() if isinstance(bias_node, fx.Node) else 0.0
     new = add_constant(gm, f"{conv.name}_bias", (offset + bias * factor).to(weight.dtype), conv, trained=True)
     conv.args = (*conv.args[:2], new, *conv.args[3:])
@@ -86,3 +91,12 @@ def _depthwise(gm: fx.GraphModule, node: fx.Node, source: fx.Node, factor: Tenso
     bias = add_constant(gm, f"{node.name}_bias", offset.float(), node, trained=True)
     args = (source, weight, bias, [1, 1], [0, 0], [1, 1], channels)
     return insert_call(gm, node, aten.conv2d.default, args, node)
+
+
+def _product_and_sum(gm: fx.GraphModule, node: fx.Node, source: fx.Node, factor: Tensor, offset: Tensor) -> fx.Node:
+    shape = (1, -1, *(1,) * (node.meta["val"][0].ndim - 2))
+    new = source
+    for name, target, value in (("factor", aten.mul.Tensor, factor), ("offset", aten.add.Tensor, offset)):
+        one = add_constant(gm, f"{node.name}_{name}", value.float().reshape(shape), node, trained=True)
+        new = insert_call(gm, node, target, (new, one), node)
+    return new

@@ -85,7 +85,7 @@ def random_samples(gm: fx.GraphModule) -> Tensor:
 @torch.no_grad()
 def known_outputs(gm: fx.GraphModule, samples: Tensor) -> Known:
     """Return what a graph makes of samples (N, C, H, W) before any pass."""
-    first = torch.cat([gm(x) for x in samples.split(_BATCH)])
+    first = torch.cat([gm(x) for x in torch.split(samples, _BATCH)])
     return Known(samples, first, first)
 
 
@@ -98,7 +98,7 @@ def prove(gm: fx.GraphModule, known: Known) -> Known:
     """
     _check_constants(gm)  # 1
     try:
-        out = torch.cat([_Checked(gm).run(x) for x in known.samples.split(_BATCH)])  # 2
+        out = torch.cat([_Checked(gm).run(x) for x in torch.split(known.samples, _BATCH)])  # 2
     except UnprovenError:
         raise
     except Exception as e:

@@ -89,3 +89,22 @@ def test_a_norm_without_factor_and_offset_is_folded(seen: Tensor) -> None:
     graph = raw(net)
     assert fold_bn(graph).notes == ("folded 1 batch norms into convolutions",)
     assert distance(tidy(graph), net, seen) < 1e-6
+
+
+def test_a_norm_behind_a_linear_layer_disappears(seen: Tensor) -> None:
+    net = settle(nn.Sequential(nn.Flatten(1), nn.Linear(64, 3), nn.BatchNorm1d(3)))
+    graph = raw(net)
+    assert fold_bn(graph).notes == ("folded 1 batch norms into linear layers",)
+    assert ops(tidy(graph)) == ["view", "linear"]
+    assert distance(graph, net, seen) < 2e-6
+
+
+@pytest.mark.parametrize("part", [nn.Flatten(1), nn.Flatten(2)])
+def test_a_norm_over_rows_becomes_a_product_and_a_sum(part: nn.Module, seen: Tensor) -> None:
+    channels = 64 if part.start_dim == 1 else 3
+    first = nn.Identity() if part.start_dim == 1 else nn.Conv2d(1, 3, 1)
+    net = settle(nn.Sequential(first, part, nn.ReLU(), nn.BatchNorm1d(channels), nn.Flatten(1)))
+    graph = raw(net)
+    assert fold_bn(graph).notes == ("1 batch norms became products and sums",)
+    assert ops(tidy(graph))[-4:] == ["relu", "mul", "add", "view"] or ops(graph)[-3:] == ["relu", "mul", "add"]
+    assert distance(graph, net, seen) < 1e-6

@@ -1,0 +1,39 @@
+"""What a user says about a checkpoint. Nothing here imports torch, so that looking into a .tflite or .onnx does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from attendc.types import Fit
+
+__all__ = ["CheckpointRequest"]
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """A checkpoint, and what must be said about one that has no Spec.
+
+    Attributes:
+        path: the file.
+        model: a preset or `package.module:factory`; empty: as the Spec says.
+        model_args: arguments of the model.
+        weights_key: which state_dict of a file that holds several.
+        trust: unpickle in full.
+        input_shape: (C, H, W).
+        mean: per channel in 0..1.
+        std: per channel in 0..1.
+        fit: how images are brought to size.
+        data: where images come from; empty: as the Spec says.
+    """
+
+    path: Path
+    model: str = ""
+    model_args: dict[str, object] = field(default_factory=dict)
+    weights_key: str = ""
+    trust: bool = False
+    input_shape: tuple[int, int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    fit: Fit | None = None
+    data: str = ""
