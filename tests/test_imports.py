@@ -48,8 +48,6 @@ LAYERS = {
     "gates": 3,
     "read_back": 6,
     "runners": 6,
-    "derived": 5,
-    "second_converter": 5,
     "artefacts": 7,
     "parity": 6,
     "report": 6,

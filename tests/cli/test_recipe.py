@@ -15,7 +15,7 @@ from attendc.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("here")
 
-SHIPPED = ["compare-ptq-qat", "float-all-targets", "int8-ptq", "int8-qat", "prune-qat-arm", "smoke"]
+SHIPPED = ["compare-ptq-qat", "float-all-targets", "int8-all-targets", "int8-ptq", "int8-qat", "prune-qat-arm", "smoke"]
 STEPS = ["train", "prune", "mask", "simplify", "quantize", "convert", "verify", "analyze"]
 
 ONE = """\
@@ -102,7 +102,7 @@ def test_show_with_defaults_writes_every_value(capfd: pytest.CaptureFixture[str]
     assert main(["recipe", "show", "one.yaml", "--defaults"]) == 0
     shown = yaml.safe_load(capfd.readouterr().out)
     assert (shown["seed"], shown["device"], shown["model"]["trust"]) == (0, "cpu", False)
-    assert shown["stages"][0]["convert"].keys() == {"to", "dtypes", "io", "allow_float"}
+    assert shown["stages"][0]["convert"].keys() == {"to", "dtypes", "io", "opset", "ir_version", "allow_float"}
 
 
 @pytest.mark.parametrize("given", [[], ["--defaults"]])

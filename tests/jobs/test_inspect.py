@@ -103,9 +103,7 @@ def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_what_cannot_be_read_is_told_what_can(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("no model")
-    with pytest.raises(
-        CheckpointError, match=r"x\.txt ends in \.txt\. Give a checkpoint .* a SavedModel"
-    ):
+    with pytest.raises(CheckpointError, match=r"x\.txt ends in \.txt\. Give a checkpoint .* a SavedModel"):
         inspect_file(CheckpointRequest(tmp_path / "x.txt"))
 
 

@@ -1,8 +1,8 @@
 """Networks that no one here wrote: timm's and torch.nn's, small, with heads fitted to real images.
 
-Their weights are drawn by a seed; batch norms have the statistics of real images, and the last linear layer is fitted by
-least squares on a few hundred. So every network really tells the classes apart, without any training, and whether two
-runtimes name the same class means something.
+Their weights are drawn by a seed; batch norms have the statistics of real images, and the last linear layer is fitted
+by least squares on a few hundred. So every network really tells the classes apart, without any training, and whether
+two runtimes name the same class means something.
 """
 
 from __future__ import annotations
