@@ -94,9 +94,7 @@ def apart(work: Callable[[], list[str]]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:os.fork"
-)  # jax, which litert_torch brings, warns; no child uses it
+@pytest.mark.filterwarnings("ignore:os.fork")  # jax, which litert_torch brings, warns; no child uses it
 @pytest.mark.parametrize("kind", READERS)
 def test_a_damaged_file_ends_in_one_line_or_is_a_file_after_all(
     kind: str, whole: dict[str, Path], tmp_path: Path
