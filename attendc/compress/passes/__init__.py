@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attendc.compress.passes.adaptive_pools import spell_out_adaptive_pools
 from attendc.compress.passes.arithmetic import spell_out_arithmetic
 from attendc.compress.passes.attention import spell_out_attention, spell_out_products
 from attendc.compress.passes.attention_masks import bound_masks
@@ -66,6 +67,7 @@ FLOAT_PASSES: Sequence[Pass] = (
     join_layouts,
     relu_before_pool,
     spell_out_pools,
+    spell_out_adaptive_pools,
     share_repeats,
 )
 """In this order: reshapes take any strides before copies are dropped, batch norms are folded before biases are given,
