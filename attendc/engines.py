@@ -26,10 +26,10 @@ def engines() -> tuple[str, ...]:
 def default_engine() -> str:
     """Return `onednn` where the processor multiplies 8 bits into 32 (VNNI), else `qnnpack`.
 
-    Without VNNI, FBGEMM and oneDNN add pairs of products in 16 bits, which saturate unless weights have 7 bits. With
-    it FBGEMM's depthwise kernels still do, and `x86` takes those for more than 100 groups: a 3x3 layer whose weights
-    are all 127 was up to 96 of 255 steps off (torch 2.13, AVX512-VNNI), with oneDNN and QNNPACK 0.
-    Source: torch.ao.quantization, `reduce_range` of the default qconfig; ATen/native/quantized/cpu/qconv_prepack.cpp.
+    Without VNNI, FBGEMM and oneDNN add pairs of products in 16 bits, which saturate unless weights have 7 bits: held to
+    AVX2, dense layers whose weights are all 127 were up to 74 of 255 steps off. With VNNI FBGEMM's depthwise kernels
+    still do, and `x86` takes those for more than 100 groups: up to 96 steps, where oneDNN and QNNPACK were 0 off.
+    Source: measured with torch 2.13; 7 bits are `reduce_range` in torch.ao.quantization's qconfig for FBGEMM.
     """
     capabilities = torch.cpu.get_capabilities()
     has_vnni = capabilities.get("avx512_vnni", False) or capabilities.get("avx_vnni", False)

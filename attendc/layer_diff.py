@@ -1,4 +1,4 @@
-"""Where an artefact first leaves its graph: the int8 tensors of both, layer by layer, in steps."""
+"""Where an artefact first leaves its graph: the integer tensors of both, layer by layer, in steps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from attendc.qdq import activation_nodes
 
 __all__ = ["LayerDistance", "first_difference", "layer_distances"]
 
+_Integers = NDArray[np.signedinteger[Any]]
 MOST_STEPS = 2
 MOST_SHARE = 0.01
 
@@ -24,7 +25,7 @@ MOST_SHARE = 0.01
 class LayerDistance:
     """Attributes:
     layer: the operator in the graph whose output is compared, and where in the network it stands.
-    max_steps: largest difference of its int8 outputs.
+    max_steps: largest difference of its int8 (or int16) outputs.
     share: part (0..1) of the outputs that differ by more than `MOST_STEPS` steps.
     """
 
@@ -50,7 +51,7 @@ def first_difference(graph: fx.GraphModule, kind: str, path: Path, x: Tensor) ->
 
 
 def layer_distances(graph: fx.GraphModule, kind: str, path: Path, x: Tensor) -> list[LayerDistance]:
-    """Compare every int8 tensor that both have, in the graph's order."""
+    """Compare every integer tensor that both have, in the graph's order; for int16 that is `derived.int16_graph`."""
     theirs = _onnx_tensors(path, x) if kind == "onnx" else _tflite_tensors(path, x)
     held = list(theirs)
     found = []
@@ -65,8 +66,8 @@ def layer_distances(graph: fx.GraphModule, kind: str, path: Path, x: Tensor) -> 
     return found
 
 
-def _graph_tensors(graph: fx.GraphModule, x: Tensor) -> Iterator[tuple[str, float, int, NDArray[np.int8]]]:
-    """Yield (layer, scale, zero point, int8 values (N, ...)) of every quantized tensor, in order."""
+def _graph_tensors(graph: fx.GraphModule, x: Tensor) -> Iterator[tuple[str, float, int, _Integers]]:
+    """Yield (layer, scale, zero point, integers (N, ...)) of every quantized tensor, in order."""
     wanted = set(activation_nodes(graph.graph))
     values: dict[fx.Node, Any] = {}
 
@@ -87,7 +88,7 @@ def _graph_tensors(graph: fx.GraphModule, x: Tensor) -> Iterator[tuple[str, floa
         yield f"{source.name}{where}", scale, zero_point, value.numpy()
 
 
-def _onnx_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.int8]]]:
+def _onnx_tensors(path: Path, x: Tensor) -> list[tuple[float, int, _Integers]]:
     import onnx
     import onnxruntime
 
@@ -101,14 +102,14 @@ def _onnx_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.in
     return [(float(values[n.input[1]]), int(values[n.input[2]]), out) for n, out in zip(nodes, outputs, strict=True)]
 
 
-def _tflite_tensors(path: Path, x: Tensor) -> list[tuple[float, int, NDArray[np.int8]]]:
-    """Return the int8 tensors of LiteRT's own kernels, put back from NHWC to NCHW."""
+def _tflite_tensors(path: Path, x: Tensor) -> list[tuple[float, int, _Integers]]:
+    """Return the int8 and int16 tensors of LiteRT's own kernels, put back from NHWC to NCHW."""
     from attendc.runtimes import quantize_like, tflite_interpreter
 
     interpreter = tflite_interpreter(path, kernels="plain")
     source = interpreter.get_input_details()[0]
-    details = [d for d in interpreter.get_tensor_details() if d["dtype"] == np.int8]
-    images: dict[int, list[NDArray[np.int8]]] = {d["index"]: [] for d in details}
+    details = [d for d in interpreter.get_tensor_details() if d["dtype"] in (np.int8, np.int16)]
+    images: dict[int, list[_Integers]] = {d["index"]: [] for d in details}
     for image in x:
         interpreter.set_tensor(source["index"], quantize_like(image.permute(1, 2, 0)[None], source))
         interpreter.invoke()

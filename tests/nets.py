@@ -193,6 +193,11 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "clamps": lambda: Call(lambda x: x.clamp(0, 1) - nn.functional.hardtanh(x) + x.clamp(max=0.5)),
     "arithmetic": lambda: Call(lambda x: (1 - x) / 3 + x.pow(2) / torch.sqrt(x * x + 0.1)),
     "norms": lambda: nn.Sequential(ChannelNorm(4), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)),
+    "border_pools": lambda: nn.Sequential(
+        nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.AvgPool2d(3, 2, ceil_mode=True)
+    ),
+    "adaptive_pools": lambda: nn.Sequential(nn.AdaptiveAvgPool2d((5, None)), nn.AdaptiveMaxPool2d((4, 3))),
+    "reductions": lambda: Call(lambda x: x.amax((2, 3), keepdim=True) + x.mean(1, keepdim=True) * x.amax(1, True)),
     "pool_twice": lambda: Call(
         lambda x: nn.functional.avg_pool2d(x, 2) * torch.sigmoid(nn.functional.avg_pool2d(x, 2))
     ),
@@ -201,8 +206,7 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
 
 FLOAT_MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "erf": lambda: Call(torch.erf),
-    "average_pool_of_the_inside": lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False),
-    "average_pool_rounded_up": lambda: nn.AvgPool2d(3, 2, ceil_mode=True),
+    "cubes": lambda: Call(lambda x: x**3),
 }
 """The same, with an operator that has no int8 rule."""
 

@@ -12,6 +12,7 @@ __all__ = [
     "call_nodes",
     "free_shape",
     "insert_call",
+    "insert_pad",
     "is_constant",
     "module_path",
     "replace_node",
@@ -80,6 +81,22 @@ def insert_call(
     if mode is not None:
         with mode:
             node.meta["val"] = target(*fx.node.map_arg(node.args, lambda source: _fake(source.meta["val"], mode)))
+    return node
+
+
+def insert_pad(gm: fx.GraphModule, before: fx.Node, x: fx.Node, sizes: list[int], like: fx.Node) -> fx.Node:
+    """Insert a pad of zeros; `sizes` are before and behind, from the last dimension on, the batch's not among them.
+
+    torch's own way to the shape of a pad takes the batch for fixed ever after.
+    """
+    with gm.graph.inserting_before(before):
+        node = gm.graph.call_function(torch.ops.aten.constant_pad_nd.default, (x, sizes))
+    node.meta.update({k: v for k, v in like.meta.items() if k in ("nn_module_stack", "stack_trace")})
+    value = x.meta["val"]
+    shape = list(value.shape)
+    for place in range(len(sizes) // 2):
+        shape[-1 - place] += sizes[2 * place] + sizes[2 * place + 1]
+    node.meta["val"] = value.new_empty(shape)
     return node
 
 

@@ -20,6 +20,8 @@ _DIVISION = "LiteRT divides in float only; a division by a constant or by a squa
 _VALUES = "what it reads depends on values, not on positions"
 _REDUCTION = "LiteRT has no int8 kernel for it; mean and amax have one"
 
+_CLIP = "LiteRT clips at 0 and 6 only, and its limits must be numbers"
+_BATCH = "it mixes the images of a batch"
 _NORM = "LiteRT has no int8 kernel for it; norms of images and of tokens are spelled out"
 
 _NO_KERNEL: dict[str, str] = {
@@ -39,6 +41,8 @@ _NO_KERNEL: dict[str, str] = {
     "topk": _VALUES,
     "sort": _VALUES,
     "masked_fill": _VALUES,
+    "clamp": _CLIP,
+    "mean": _BATCH,
     "layer_norm": _NORM,
     "group_norm": _NORM,
     "rms_norm": _NORM,
@@ -76,7 +80,7 @@ def counts_every_pixel(node: fx.Node) -> bool:
 
 
 def _clamp(node: fx.Node) -> str | None:
-    return None if clips_like_relu(node) else "LiteRT clips at 0 and 6 only, and its limits must be numbers"
+    return None if clips_like_relu(node) else _CLIP
 
 
 def _average_pool(node: fx.Node) -> str | None:
@@ -93,7 +97,7 @@ def _reduction(node: fx.Node) -> str | None:
     dims: Any = node.args[1] if len(node.args) > 1 else []
     rank = node.all_input_nodes[0].meta["val"].ndim
     if not dims or 0 in {d % rank for d in dims}:
-        return "it mixes the images of a batch"
+        return _BATCH
     keeps = len(node.args) > 2 and bool(node.args[2])
     return None if keeps or rank != 4 else "an image must keep its four dimensions"
 

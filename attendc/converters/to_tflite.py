@@ -156,7 +156,11 @@ def _name_tensors(model: Any) -> None:
 
 
 def _add_metadata(model: Any, stamp: Stamp) -> None:
-    """Store the stamp as JSON under the name `attendc`, and say what the model is in its description."""
+    """Store the stamp as JSON under the name `attendc`, and say what the model is in its description.
+
+    There is no TFLITE_METADATA entry (labels and normalisation as the mobile task libraries read them): none of the
+    packages that attendc needs has that schema, nor a reader that could check what was written.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     buffer = schema.BufferT()

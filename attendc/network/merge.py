@@ -54,7 +54,8 @@ def _owners(network: Network, by_name: dict[str, Node]) -> dict[str, str]:
         if family(node.op) != MOVES or len(into[node.name]) != 1:  # rule 3
             continue
         source, targets = into[node.name][0].source, out[node.name]
-        if by_name[source].op != INPUT and len(out[source]) == 1:  # rule 1
+        belongs_here = owner.get(source) == node.name  # by rule 2, so this one cannot belong to it
+        if by_name[source].op != INPUT and len(out[source]) == 1 and not belongs_here:  # rule 1
             owner[node.name] = source
         elif len(targets) == 1 and by_name[targets[0].target].op != OUTPUT:  # rule 2
             owner[node.name] = targets[0].target

@@ -63,3 +63,23 @@ def test_what_is_missing_damaged_or_of_another_kind_exits_with_3(
     assert err.startswith("error: ")
     assert str(tmp_path / name) in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("temporary")
+def test_graph_draws_once_and_again_with_force(
+    small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["inspect", str(small_folder / "model.int8.tflite"), f"--graph={tmp_path / 'net.svg'}", "--no-layers"]
+    assert main(command) == 0
+    assert f"drawing: {tmp_path / 'net.svg'}" in capfd.readouterr().out
+    drawn = (tmp_path / "net.svg").read_bytes()
+    assert main(command) == 2
+    assert "net.svg exists already. Add --force" in capfd.readouterr().err
+    assert main([*command, "--force"]) == 0
+    assert (tmp_path / "net.svg").read_bytes() == drawn
+
+
+@pytest.mark.usefixtures("temporary")
+def test_a_drawing_is_an_svg(small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(small_folder / "model.int8.tflite"), f"--graph={tmp_path / 'net.png'}"]) == 2
+    assert "net.png does not end in .svg" in capfd.readouterr().err

@@ -93,14 +93,33 @@ def test_an_operator_without_a_rule_is_named_with_its_module() -> None:
     ("middle", "named"),
     [
         ("erf", r"erf.default in 1 \(Call\)"),
-        ("average_pool_of_the_inside", r"avg_pool2d.default in 1 \(AvgPool2d\)"),
-        ("average_pool_rounded_up", r"avg_pool2d.default in 1 \(AvgPool2d\)"),
+        ("cubes", r"pow.Tensor_Scalar in 1 \(Call\)"),
     ],
 )
 def test_a_graph_that_cannot_be_int8_is_refused(middle: str, named: str) -> None:
     with pytest.raises(ConversionError, match=f"1 operations cannot be int8: {named}: .*--allow-float") as caught:
         check_supported(ready(small(middle)))
     assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: x**3, "LiteRT has no int8 power; a square becomes a product"),
+        (lambda x: x / (x * x + 1), "LiteRT divides in float only"),
+        (torch.sqrt, "LiteRT takes square roots in float only"),
+        (lambda x: nn.functional.max_pool2d(x, 2, dilation=2), r"a max pool with gaps in its window \(dilation\)"),
+        (lambda x: x - x.mean((0, 2, 3), keepdim=True), "it mixes the images of a batch"),
+        (lambda x: x.softmax(2), "LiteRT takes softmax over the last dimension only"),
+        (lambda x: nn.functional.interpolate(x, scale_factor=1.3), "a factor that does not make whole sizes"),
+        (lambda x: nn.functional.interpolate(x, 16, mode="bicubic"), "LiteRT resizes by nearest and bilinear only"),
+        (lambda x: x.std((2, 3)), "mean and amax have one"),
+        (lambda x: torch.clamp(x, x * 0), "LiteRT clips at 0 and 6 only, and its limits must be numbers"),
+    ],
+)
+def test_each_refusal_has_its_own_reason(function: object, reason: str) -> None:
+    with pytest.raises(ConversionError, match=reason):
+        check_supported(ready(flat(function)))
 
 
 def test_a_graph_that_can_is_not() -> None:

@@ -28,6 +28,7 @@ from attendc.converters.tflite_schema import (
 from attendc.converters.to_tflite import convert_graph, write_tflite
 from attendc.derived import dynamic_graph, int16_graph
 from attendc.errors import ConversionError
+from attendc.layer_diff import layer_distances
 from attendc.qdq import output_params, quant_table
 from attendc.runtimes import tflite_interpreter, tflite_runner
 
@@ -101,6 +102,12 @@ def test_weights_take_so_many_bytes(dtype: str, bytes_each: int, by_dtype: dict[
     model = read_model(by_dtype[dtype])
     data = [model.buffers[t.buffer].data for t in model.subgraphs[0].tensors if list(t.shape) == [10, 8]]
     assert [len(d) for d in data if d is not None] == [80 * bytes_each]
+
+
+def test_every_layer_of_int16_is_the_graphs_own(by_dtype: dict[str, Path], built: Built, seen: Tensor) -> None:
+    found = layer_distances(int16_graph(built.quantized), "tflite", by_dtype["int16"], seen[:4])
+    assert len(found) == 17  # 18 tensors of the graph, one of which a RESHAPE makes that LiteRT needs not
+    assert max(one.max_steps for one in found) <= 5  # the look-up tables of LOGISTIC interpolate
 
 
 # What runs it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attendc.compress.passes.adaptive_pools import spell_out_adaptive_pools
 from attendc.compress.passes.arithmetic import spell_out_arithmetic
 from attendc.compress.passes.attention import spell_out_attention, spell_out_products
 from attendc.compress.passes.attention_masks import bound_masks
@@ -56,16 +57,17 @@ FLOAT_PASSES: Sequence[Pass] = (
     give_biases,
     flat_linear_as_conv,
     pads_into_convs,
+    drop_identities,
     merge_branches,
     spell_out_arithmetic,
     decompose_activations,
-    drop_identities,
     fold_factors,
     merge_convs,
     permutes_outwards,
     join_layouts,
     relu_before_pool,
     spell_out_pools,
+    spell_out_adaptive_pools,
     share_repeats,
 )
 """In this order: reshapes take any strides before copies are dropped, batch norms are folded before biases are given,

@@ -1,4 +1,9 @@
-"""Drop what does nothing at inference: dropout, clones, contiguous, detach, identities, casts to the same type."""
+"""Drop what does nothing at inference.
+
+Rules:
+1. Dropout, clone, contiguous, detach and alias go, and a cast to the type and device that is there already.
+2. So do the assertions that casts leave behind.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +29,18 @@ _NO_OPS = (
 
 def drop_no_ops(gm: fx.GraphModule) -> Outcome:
     """Let the users of a no-op read its input, and drop the assertions that casts leave behind."""
-    for node in call_nodes(gm.graph, aten._assert_tensor_metadata.default):
-        gm.graph.erase_node(node)
+    checks = call_nodes(gm.graph, aten._assert_tensor_metadata.default)
+    for node in checks:
+        gm.graph.erase_node(node)  # 2
     nodes = call_nodes(gm.graph, *_NO_OPS)
     nodes += [n for n in call_nodes(gm.graph, aten._to_copy.default) if _same_type(n)]
     for node in nodes:
-        replace_node(gm, node, node.all_input_nodes[0])
-    return outcome(gm, f"dropped {len(nodes)} operations that do nothing" if nodes else None)
+        replace_node(gm, node, node.all_input_nodes[0])  # 1
+    return outcome(
+        gm,
+        f"dropped {len(nodes)} operations that do nothing" if nodes else None,
+        f"dropped {len(checks)} assertions" if checks and not nodes else None,
+    )
 
 
 def _same_type(node: fx.Node) -> bool:

@@ -1,7 +1,10 @@
-"""Fold each batch norm into the convolution or linear layer before it; one that has none becomes a 1x1 depthwise
-convolution over an image, a product and a sum over (N, C) and (N, C, L).
+"""Fold batch norms into the layers before them.
 
-w' = w * gamma / sqrt(var + eps) and b' = beta + (b - mean) * gamma / sqrt(var + eps).
+Rules:
+1. A batch norm behind a convolution or a linear layer that only it reads, and whose weights are its own, is folded:
+   w' = w * gamma / sqrt(var + eps) and b' = beta + (b - mean) * gamma / sqrt(var + eps).
+2. Another one over an image (N, C, H, W) becomes a 1x1 depthwise convolution.
+3. Another one over (N, C) or (N, C, L) becomes a product and a sum.
 
 Source: arXiv 1806.08342, section 3.2.2.
 """

@@ -1,5 +1,7 @@
-"""Give a bias of zeros to every convolution and linear layer that has none: LiteRT wants one, and bias
-correction needs a place to write to.
+"""Give every convolution and linear layer a bias: LiteRT wants one, and bias correction needs a place to write to.
+
+Rules:
+1. One that has none gets a parameter of zeros, one for each output.
 """
 
 from __future__ import annotations

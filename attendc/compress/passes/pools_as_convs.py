@@ -6,18 +6,21 @@ between two runtimes and nothing before it did. A convolution has an output scal
 XNNPACK also has no int8 average pool, so each one would break the graph into two partitions.
 
 Rules:
-1. avg_pool2d that counts its padding becomes conv2d with one filter of 1/(h*w) per channel.
-2. One that leaves the padding out of its mean, or rounds sizes up, is not linear in this way and stays; LiteRT has
-   no int8 kernel for it either, so it is refused later.
+1. avg_pool2d becomes conv2d with one filter of 1/(h*w) per channel, or 1/divisor where it is given one.
+2. Where the windows at the border count fewer pixels (padding left out of the mean, or sizes rounded up), the result is
+   multiplied by a map of h*w / count, 1 in the inside.
+3. Where sizes are rounded up, the last windows hang over: the image is padded first.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import fx
+from dataclasses import dataclass
+from typing import Any
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
-from attendc.compress.kernel_limits import counts_every_pixel
+import torch
+from torch import Tensor, fx
+
+from attendc.compress.graph import add_constant, call_nodes, insert_call, insert_pad, replace_node
 from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["pools_as_convs"]
@@ -26,28 +29,69 @@ aten = torch.ops.aten
 
 
 def pools_as_convs(gm: fx.GraphModule) -> Outcome:
-    """Replace the average pools of rule 1; their weights are constants that training leaves alone."""
-    done = 0
-    for node in call_nodes(gm.graph, aten.avg_pool2d.default):
-        if not counts_every_pixel(node):
-            continue
-        x, kernel, stride, padding = _arguments(node)
-        channels = int(x.meta["val"].shape[1])
-        filters = torch.full((channels, 1, *kernel), 1.0 / (kernel[0] * kernel[1]))
-        weight = add_constant(gm, f"{node.name}_weight", filters, node)
-        bias = add_constant(gm, f"{node.name}_bias", torch.zeros(channels), node)
-        args = (x, weight, bias, stride, padding, [1, 1], channels)
-        replace_node(gm, node, insert_call(gm, node, aten.conv2d.default, args, node))
-        done += 1
-    return outcome(gm, f"{done} average pools became depthwise convolutions" if done else None)
+    """Replace the average pools; their weights are constants that training leaves alone."""
+    nodes = call_nodes(gm.graph, aten.avg_pool2d.default)
+    for node in nodes:
+        replace_node(gm, node, _convolution(gm, node, _arguments(node)))
+    return outcome(gm, f"{len(nodes)} average pools became depthwise convolutions" if nodes else None)
 
 
-def _arguments(node: fx.Node) -> tuple[fx.Node, list[int], list[int], list[int]]:
-    """Return input, kernel, stride and padding of avg_pool2d with their defaults filled in, sizes as pairs."""
-    x, kernel, stride, padding = (*node.args, None, None)[:4]
-    assert isinstance(x, fx.Node)
-    pair = _pair(kernel)
-    return x, pair, _pair(stride) if stride else pair, _pair(padding or 0)
+@dataclass(frozen=True)
+class _Axis:
+    """A pool along rows or columns: `size` pixels in, `outputs` out; `counts_padding` where that is divided by too."""
+
+    size: int
+    outputs: int
+    kernel: int
+    stride: int
+    padding: int
+    counts_padding: bool
+
+    @property
+    def overhang(self) -> int:
+        """Return how many pixels the last window sees behind the padding."""
+        return max(0, (self.outputs - 1) * self.stride + self.kernel - self.size - 2 * self.padding)
+
+    @property
+    def counts(self) -> Tensor:
+        """Return how many pixels each output is divided by."""
+        start = torch.arange(self.outputs) * self.stride - self.padding
+        end = start + self.kernel
+        low, high = (-self.padding, self.size + self.padding) if self.counts_padding else (0, self.size)
+        return end.clamp(max=high) - start.clamp(min=low)
+
+
+def _arguments(node: fx.Node) -> tuple[_Axis, _Axis, float | None]:
+    """Return the pool along rows, along columns, and its divisor; defaults are filled in."""
+    given: tuple[Any, ...] = (*node.args, *(None,) * (7 - len(node.args)))
+    _, kernel, stride, padding, _, counts_padding, divisor = given
+    pairs = [_pair(kernel), _pair(stride or kernel), _pair(padding or 0)]
+    sizes = [[int(s) for s in n.meta["val"].shape[2:]] for n in (node.all_input_nodes[0], node)]
+    all_counted = counts_padding is not False
+    rows, columns = (
+        _Axis(size, outputs, k, s, p, all_counted) for size, outputs, k, s, p in zip(*sizes, *pairs, strict=True)
+    )
+    return rows, columns, divisor
+
+
+def _convolution(gm: fx.GraphModule, node: fx.Node, pool: tuple[_Axis, _Axis, float | None]) -> fx.Node:
+    rows, columns, divisor = pool
+    area = rows.kernel * columns.kernel
+    x, padding = node.all_input_nodes[0], [rows.padding, columns.padding]
+    if rows.overhang or columns.overhang:
+        sizes = [side for axis in (columns, rows) for side in (axis.padding, axis.padding + axis.overhang)]
+        x, padding = insert_pad(gm, node, x, sizes, node), [0, 0]
+    channels = int(x.meta["val"].shape[1])
+    filters = torch.full((channels, 1, rows.kernel, columns.kernel), 1.0 / (divisor or area))
+    weight = add_constant(gm, f"{node.name}_weight", filters, node)
+    bias = add_constant(gm, f"{node.name}_bias", torch.zeros(channels), node)
+    args = (x, weight, bias, [rows.stride, columns.stride], padding, [1, 1], channels)
+    conv = insert_call(gm, node, aten.conv2d.default, args, node)
+    shares = area / torch.outer(rows.counts, columns.counts)
+    if divisor is not None or bool((shares == 1).all()):
+        return conv
+    border = add_constant(gm, f"{node.name}_border", shares[None, None], node)
+    return insert_call(gm, node, aten.mul.Tensor, (conv, border), node)
 
 
 def _pair(value: object) -> list[int]:

@@ -34,7 +34,7 @@ TOLERANCE = 1e-4
 _BATCH = 7
 """Odd, and not the batch of 2 that graphs are traced with."""
 MOST_SAMPLES = 16
-_LEAST, _PIXELS = 4, 2**18
+_LEAST, _PIXELS = 3, 2**17
 
 
 class UnprovenError(Exception):
@@ -70,7 +70,7 @@ def proof_samples(inputs: Sequence[Tensor]) -> Tensor | None:
 
 
 def _sample_count(height: int, width: int) -> int:
-    """Return how many images of a size are compared: 16 small ones, down to 4 of 256x256 and more."""
+    """Return how many images of a size are compared: 16 small ones, down to 3 of 256x256 and more."""
     return min(MOST_SAMPLES, max(_LEAST, _PIXELS // (height * width)))
 
 

@@ -1,7 +1,9 @@
 """Put a ReLU or ReLU6 before the max pool that it follows.
 
-Both keep the order of numbers, so relu(max_pool(x)) = max_pool(relu(x)). In this order the ReLU joins the convolution
-before it; in the other, litert-torch refuses the pool, whose output must keep the scale of its input.
+Rules:
+1. relu(max_pool(x)) becomes max_pool(relu(x)), where only the ReLU reads the pool: both keep the order of numbers. In
+   this order the ReLU joins the convolution before it; in the other, litert-torch refuses the pool, whose output must
+   keep the scale of its input.
 """
 
 from __future__ import annotations

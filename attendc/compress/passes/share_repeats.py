@@ -1,4 +1,8 @@
-"""Compute once what is computed twice: AttendNeXt pools the same image in both branches of every condenser."""
+"""Compute once what is computed twice: AttendNeXt pools the same image in both branches of every condenser.
+
+Rules:
+1. A call of the same operator with the same arguments as an earlier one goes; its users read the earlier one.
+"""
 
 from __future__ import annotations
 

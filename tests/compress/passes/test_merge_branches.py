@@ -123,6 +123,18 @@ def test_one_convolution_twice_stays() -> None:
     assert not merge_branches(raw(around(Sum(conv, conv)))).changed
 
 
+class Zero(Sum):
+    """A sum that begins with the number 0, as MobileOne's does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(branch(x) for branch in self.branches)  # type: ignore[return-value]
+
+
+def test_a_sum_that_begins_with_0_is_merged_too(seen: Tensor) -> None:
+    net = around(Zero(conv_bn(3, groups=4), conv_bn(1, groups=4)))
+    assert ops(capture(net, SMALL, seen)) == ["conv2d", "relu", "conv2d", "relu", "reshape"]
+
+
 def test_a_captured_repvgg_is_a_row_of_convolutions(seen: Tensor) -> None:
     net = around(nn.Sequential(repvgg(), nn.ReLU(), repvgg()))
     graph = capture(net, SMALL, seen)

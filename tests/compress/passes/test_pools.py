@@ -36,8 +36,44 @@ def test_it_becomes_an_average_pool(part: nn.Module, kernel: list[int], seen: Te
     assert distance(graph, net, seen) < 1e-6
 
 
-@pytest.mark.parametrize("part", [nn.AdaptiveAvgPool2d(3), Call(lambda x: x.mean(1, keepdim=True))])
-def test_other_averages_stay(part: nn.Module) -> None:
+def test_a_mean_over_rows_is_a_pool_of_one_column(seen: Tensor) -> None:
+    net = flat(Call(lambda x: x.mean(2)))
+    graph = raw(net)
+    spell_out_pools(graph)
+    (pool,) = call_nodes(tidy(graph).graph, avg_pool)
+    assert pool.args[1:3] == ([8, 1], [8, 1])
+    assert distance(graph, net, seen) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("part", "after"),
+    [
+        (Call(lambda x: x.amax((2, 3))), ["max_pool2d", "flatten"]),
+        (Call(lambda x: x.amax(3, keepdim=True)), ["max_pool2d"]),
+        (Call(lambda x: x.max(1).values), ["amax", "reshape"]),
+        (Call(lambda x: x.max(1, keepdim=True)[0]), ["amax"]),
+        (Call(lambda x: x.mean(1)), ["mean", "reshape"]),
+        (Call(lambda x: x.mean((1, 3))), ["mean", "reshape"]),
+    ],
+)
+def test_maxima_become_pools_and_others_keep_their_dimensions(part: nn.Module, after: list[str], seen: Tensor) -> None:
+    net = flat(part)
+    graph = raw(net)
+    assert spell_out_pools(graph).changed
+    assert ops(tidy(graph))[1 : 1 + len(after)] == after
+    assert distance(graph, net, seen) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        nn.AdaptiveAvgPool2d(3),
+        Call(lambda x: x.mean(1, keepdim=True)),
+        Call(lambda x: x - x.mean((0, 2, 3), keepdim=True)),
+        Call(lambda x: x.max(1, keepdim=True)[1].float()),
+    ],
+)
+def test_other_averages_and_positions_of_maxima_stay(part: nn.Module) -> None:
     graph = raw(flat(part))
     before = ops(graph)
     assert not spell_out_pools(graph).changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from nets import distance, ops, raw, small
+from nets import distance, ops, raw
 from torch import Tensor, nn
 
 from attendc.compress.graph import call_nodes, tidy
@@ -51,14 +51,46 @@ def test_training_leaves_its_filters_alone() -> None:
     assert [n for n, _ in tidy(graph).named_parameters()] == trained
 
 
-@pytest.mark.parametrize("middle", ["average_pool_of_the_inside", "average_pool_rounded_up"])
-def test_a_pool_that_is_no_convolution_stays(middle: str, seen: Tensor) -> None:
-    net = small(middle)
+BORDERS = [
+    nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+    nn.AvgPool2d(3, 2, ceil_mode=True),  # 8 pixels: outputs at 0, 2, 4 and 6, of which the last sees 2 pixels
+    nn.AvgPool2d(3, 2, 1, ceil_mode=True),
+    nn.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+    nn.AvgPool2d((3, 2), (3, 1), (1, 0), ceil_mode=True),
+]
+
+
+@pytest.mark.parametrize("pool", BORDERS)
+def test_what_the_border_counts_is_made_good_by_a_product(pool: nn.Module, seen: Tensor) -> None:
+    net = pooled(pool)
     graph = raw(net)
-    assert not pools_as_convs(graph).changed
-    assert "avg_pool2d" in ops(tidy(graph))
-    assert distance(graph, net, seen) == 0
+    assert pools_as_convs(graph).changed
+    assert ops(tidy(graph))[-2:] in (["mul", "view"], ["conv2d", "view"])
+    assert "avg_pool2d" not in ops(graph)
+    assert distance(graph, net, seen) < 1e-6
 
 
-def test_a_pool_with_a_divisor_of_its_own_stays() -> None:
-    assert not pools_as_convs(raw(pooled(nn.AvgPool2d(2, divisor_override=3)))).changed
+def test_the_product_is_the_area_over_the_count() -> None:
+    graph = raw(pooled(nn.AvgPool2d(3, 2, 1, count_include_pad=False)))
+    pools_as_convs(graph)
+    (product,) = call_nodes(tidy(graph).graph, torch.ops.aten.mul.Tensor)
+    border = constant(graph, product.args[1])
+    assert border.shape == (1, 1, 4, 4)  # outputs at -1, 1, 3 and 5: only the first sees padding
+    assert torch.allclose(border[0, 0, :2, :2], torch.tensor([[9 / 4, 9 / 6], [9 / 6, 1.0]]))
+
+
+def test_a_size_that_rounding_up_does_not_change_needs_no_pad(seen: Tensor) -> None:
+    net = pooled(nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False))
+    graph = raw(net)
+    pools_as_convs(graph)
+    assert ops(tidy(graph)) == ["conv2d", "conv2d", "view"]
+    assert distance(graph, net, seen) < 1e-6
+
+
+def test_a_divisor_goes_into_the_filters(seen: Tensor) -> None:
+    net = pooled(nn.AvgPool2d(2, divisor_override=3))
+    graph = raw(net)
+    pools_as_convs(graph)
+    made = call_nodes(tidy(graph).graph, torch.ops.aten.conv2d.default)[-1]
+    assert torch.equal(constant(graph, made.args[1]), torch.full((3, 1, 2, 2), 1 / 3))
+    assert distance(graph, net, seen) < 1e-6
