@@ -89,7 +89,7 @@ def test_each_kind_of_operator_is_integer_throughout_and_close_to_its_graph(
 
 
 def _check_int16(middle: str, int8: Path, graph: fx.GraphModule, seen: Tensor) -> None:
-    """Of the same file with int16 activations: three of its steps, or a refusal."""
+    """Of the same file with int16 activations: four of its steps, or a refusal."""
     model, path = read_model(int8), int8.with_suffix(".int16")
     widen_activations(model)
     write_model(path, model)
@@ -98,7 +98,7 @@ def _check_int16(middle: str, int8: Path, graph: fx.GraphModule, seen: Tensor) -
             check_kernels(path)
         return
     check_kernels(path)
-    assert (tflite_runner(path)(seen) - graph(seen)).abs().max() <= 3.01 * output_params(graph.graph)[0]
+    assert (tflite_runner(path)(seen) - graph(seen)).abs().max() <= 4.01 * output_params(graph.graph)[0]
     expected, found = quant_table(graph), tflite_quant_table(path)
     assert set(found.activations.values()) == set(expected.activations.values())
     assert sorted(found.layers.values(), key=repr) == sorted(expected.layers.values(), key=repr)
