@@ -198,6 +198,11 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     ),
     "adaptive_pools": lambda: nn.Sequential(nn.AdaptiveAvgPool2d((5, None)), nn.AdaptiveMaxPool2d((4, 3))),
     "reductions": lambda: Call(lambda x: x.amax((2, 3), keepdim=True) + x.mean(1, keepdim=True) * x.amax(1, True)),
+    "fixed_beside_own": lambda: Call(lambda x: torch.cat([torch.sigmoid(x), 3 * x], 1)[:, 2:6]),
+    "nearest": lambda: nn.Sequential(nn.Upsample(size=(5, 13)), nn.Upsample(scale_factor=2)),
+    "bilinear": lambda: nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Upsample((9, 9), mode="bilinear", align_corners=True)
+    ),
     "pool_twice": lambda: Call(
         lambda x: nn.functional.avg_pool2d(x, 2) * torch.sigmoid(nn.functional.avg_pool2d(x, 2))
     ),

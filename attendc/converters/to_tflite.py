@@ -23,6 +23,7 @@ from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
 from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
+from attendc.converters.tflite_resize import read_pixels_as_torch
 from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
 from attendc.converters.tflite_versions import raise_versions
 from attendc.errors import ConversionError
@@ -74,6 +75,7 @@ def write_tflite(
         if stamp.dtype == "float16":
             halve_weights(beside)
         model = read_model(beside)
+        read_pixels_as_torch(model)
         notes = _change_types(model, stamp.dtype, io)
         _name_tensors(model)
         _add_metadata(model, stamp)

@@ -77,7 +77,7 @@ def test_fixed_parameters_reach_the_whole_group() -> None:
 
 
 def test_tensors_fixed_differently_cannot_be_joined() -> None:
-    graph = ready(flat(lambda x: torch.cat([torch.sigmoid(x), torch.tanh(x)], 1)))
+    graph = capture(flat(lambda x: torch.cat([torch.sigmoid(x), torch.tanh(x)], 1)), SMALL).graph
     with pytest.raises(
         ConversionError, match="tanh must share its scale with a tensor that the runtime fixes otherwise"
     ):

@@ -19,6 +19,7 @@ from attendc.compress.passes.fold_bn import fold_bn
 from attendc.compress.passes.fold_constants import fold_constants
 from attendc.compress.passes.fold_factors import fold_factors
 from attendc.compress.passes.free_batch import free_batch
+from attendc.compress.passes.free_fixed_ranges import free_fixed_ranges
 from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.instance_norms import spell_out_instance_norms
 from attendc.compress.passes.join_layouts import join_layouts
@@ -80,5 +81,6 @@ INT8_PASSES: Sequence[Pass] = (
     spell_out_rectifiers,
     fold_factors,
     pools_as_convs,
+    free_fixed_ranges,
 )
 """What is changed only on the way to int8."""
