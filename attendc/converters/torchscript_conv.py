@@ -122,8 +122,11 @@ def _packable(weight: Tensor, scale: Tensor) -> Tensor:
 
 def _for_the_engines(conv: _Conv, shape: tuple[int, ...]) -> _Conv:
     """Apply the three changes to a convolution whose input has `shape`."""
-    if _halves(conv, shape):  # 1
-        conv = _in_eights(replace(conv, weight=F.pad(conv.weight, (1, 0, 1, 0)), padding=[1, 1]))
+    halves, averages = _halves(conv, shape), _averages(conv)
+    if halves:  # 1
+        conv = replace(conv, weight=F.pad(conv.weight, (1, 0, 1, 0)), padding=[1, 1])
+    if halves or averages:  # 1
+        conv = _in_eights(conv)
         conv = _joined(conv, 8 if conv.groups % 16 else 16)
     elif _sees_all(conv, shape) and conv.groups % 4 == 0:  # 1
         conv = _joined(conv, 4)
@@ -147,6 +150,12 @@ def _halves(conv: _Conv, shape: tuple[int, ...]) -> bool:
     """Tell 2x2 with stride 2 over even sides, channel by channel: the same as 3x3 with zeros in front."""
     plain = (conv.stride, conv.padding, conv.dilation) == ([2, 2], [0, 0], [1, 1])
     return _is_depthwise(conv) and plain and conv.kernel == (2, 2) and shape[2] % 2 == shape[3] % 2 == 0
+
+
+def _averages(conv: _Conv) -> bool:
+    """Tell an average pool of 3x3 for which FBGEMM would take its depthwise kernel."""
+    fits = (conv.kernel, conv.padding, conv.dilation) == ((3, 3), [1, 1], [1, 1]) and conv.stride in ([1, 1], [2, 2])
+    return _is_depthwise(conv) and fits and bool((conv.weight == conv.weight.flatten()[0]).all())
 
 
 def _sees_all(conv: _Conv, shape: tuple[int, ...]) -> bool:

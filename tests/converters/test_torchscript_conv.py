@@ -23,6 +23,7 @@ CONVS: dict[str, tuple[tuple[int, int, int, int], tuple[object, ...], tuple[int,
     "pool_of_16": ((16, 1, 2, 2), ([2, 2], [0, 0], [1, 1], 16), (6, 4), (1, 3)),
     "pool_of_8": ((8, 1, 2, 2), ([2, 2], [0, 0], [1, 1], 8), (6, 4), (1, 3)),
     "pool_of_12": ((12, 1, 2, 2), ([2, 2], [0, 0], [1, 1], 12), (6, 4), (1, 3)),
+    "average_of_3x3": ((16, 1, 3, 3), ([2, 2], [1, 1], [1, 1], 16), (6, 4), (1, 3)),
     "pool_of_odd_sides": ((8, 1, 2, 2), ([2, 2], [0, 0], [1, 1], 8), (7, 5), (8, 2)),
     "global_pool": ((8, 1, 4, 4), ([4, 4], [0, 0], [1, 1], 8), (4, 4), (2, 4)),
     "few_channels_a_group": ((16, 4, 3, 3), ([1, 1], [1, 1], [1, 1], 2), (6, 6), (2, 3)),
@@ -33,17 +34,18 @@ CONVS: dict[str, tuple[tuple[int, int, int, int], tuple[object, ...], tuple[int,
 }
 
 
-def layer(shape: tuple[int, ...], arguments: tuple[object, ...]) -> Layer:
-    """Return a layer of the largest weights but for one in ten: what adds in 16 bits saturates."""
+def layer(shape: tuple[int, ...], arguments: tuple[object, ...], *, largest: float = 0.9) -> Layer:
+    """Return a layer of which this part of the weights is the largest there is: what adds in 16 bits saturates."""
     torch.manual_seed(2)
-    weight = torch.where(torch.rand(shape) < 0.9, 127, torch.randint(-127, 128, shape))
+    weight = torch.where(torch.rand(shape) < largest, 127, torch.randint(-127, 128, shape))
     return Layer(weight, torch.randint(-9999, 9999, shape[:1]), torch.rand(shape[0]) / 1000 + 0.001, arguments)
 
 
 @pytest.mark.parametrize("name", CONVS)
 def test_every_engine_is_within_a_step_and_the_layer_reads_back(name: str, tmp_path: Path) -> None:
     shape, arguments, sides, packed = CONVS[name]
-    one = exported(AfterLayer(layer(shape, arguments), (1 / 8, -20), lambda x: x), shape[1] * arguments[3], *sides)  # type: ignore[operator]
+    made = layer(shape, arguments, largest=1.0 if name.startswith("average") else 0.9)
+    one = exported(AfterLayer(made, (1 / 8, -20), lambda x: x), shape[1] * arguments[3], *sides)  # type: ignore[operator]
     write_torchscript(tmp_path / "x", one.graph, one.stamp)
     assert torchscript_quant_table(tmp_path / "x").layers == quant_table(one.graph).layers
     assert packed_shape(tmp_path / "x") == packed
