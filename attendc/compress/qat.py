@@ -208,14 +208,24 @@ def _ranges(prepared: fx.GraphModule) -> dict[str, QuantParams]:
 
 
 def _take_weights(graph: fx.GraphModule, prepared: fx.GraphModule) -> None:
-    """Copy weights and biases of every layer of `prepared` to the layer of the same name in `graph`."""
+    """Copy what was trained of `prepared` to `graph`: weights and biases of the layer of the same name, and the
+    parameters that products and sums read, which keep their names.
+    """
     trained = {n.name: n for n in call_nodes(prepared.graph)}
+    done: set[fx.Node] = set()
     for node in weighted_layers(graph.graph):
         for position in (1, 2):
             own, other = node.args[position], trained[node.name].args[position]
             assert isinstance(own, fx.Node)
             assert isinstance(other, fx.Node)
-            source = other if other.op == "get_attr" else other.all_input_nodes[0]
-            value = constant(prepared, source).detach()
-            # Not as trained, in channels-last: torch.export.save is not sure to find all of such a tensor.
-            set_constant(graph, own, value.clone(memory_format=torch.contiguous_format))
+            _take(graph, own, prepared, other if other.op == "get_attr" else other.all_input_nodes[0])
+            done.add(own)
+    for node in graph.graph.nodes:
+        if node.op == "get_attr" and node not in done and isinstance(constant(graph, node), nn.Parameter):
+            _take(graph, node, prepared, node)
+
+
+def _take(graph: fx.GraphModule, own: fx.Node, prepared: fx.GraphModule, source: fx.Node) -> None:
+    value = constant(prepared, source).detach()
+    # Not as trained, in channels-last: torch.export.save is not sure to find all of such a tensor.
+    set_constant(graph, own, value.clone(memory_format=torch.contiguous_format))

@@ -6,11 +6,12 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
-from nets import SMALL, Built, some
-from torch import Tensor, fx
+from nets import SMALL, Built, ChannelNorm, Slopes, build, some
+from torch import Tensor, fx, nn
 
 from attendc.compress.graph import call_nodes
 from attendc.compress.plan import QuantPlan, apply_plan
@@ -105,6 +106,37 @@ def test_weights_are_trained_and_the_filters_of_pools_are_not(trained: Trained, 
 def test_the_float_graph_is_not_changed(trained: Trained, built: Built, seen: Tensor) -> None:
     assert trained.graph is not built.ready
     assert not torch.equal(trained.graph(seen), built.ready(seen))
+
+
+class Many(nn.Module):
+    """A norm, clips, PReLU, resizes and pools of every kind, and a factor for each channel, for 1x8x8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.slopes = nn.Conv2d(1, 4, 3, padding=1), ChannelNorm(4), Slopes(0.1, 0.25, -0.3, 0.8)
+        self.scale, self.head = nn.Parameter(torch.rand(4, 1, 1)), nn.Linear(4, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.slopes(self.norm(self.stem(x)))
+        y = nn.functional.hardtanh(self.scale * nn.functional.gelu(y))
+        y = nn.functional.interpolate(y, scale_factor=2) / 2
+        y = self.head(nn.functional.adaptive_avg_pool2d(y, 3).amax((2, 3)))
+        assert isinstance(y, Tensor)
+        return y
+
+
+@pytest.mark.slow
+def test_norms_clips_and_factors_train_and_what_was_trained_is_kept(
+    mini: Dataset, samples: list[Tensor], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    one = build(Many().eval(), samples[:8], tmp_path)
+    task = Task(some(mini.train, 4), some(mini.test, 2), SMALL)
+    graph, plan, _ = train_quantized(one.ready, one.plan, task, OPTIONS, Context())
+    before, after = (dict(g.named_parameters()) for g in (one.ready, graph))
+    assert [n for n in before if torch.equal(before[n], after[n])] == []
+    assert any(p.shape == (1, 4, 1, 1) for p in after.values())  # factors of products, not only those of layers
+    assert bool(apply_plan(graph, plan)(samples[0]).isfinite().all())
 
 
 # A trained range
