@@ -9,13 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nets import Built
+import torch
+from nets import SMALL, STAMP, Built
+from torch import nn
 
+from attendc.compress.capture import capture
+from attendc.compress.plan import apply_plan, plan_from_ranges
 from attendc.converters.read_savedmodel import inspect_savedmodel, savedmodel_quant_table
+from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.errors import CheckpointError
 from attendc.files import tree_bytes
 from attendc.qdq import quant_table
 from attendc.runtimes import load_tensorflow
+from attendc.types import QuantParams
 
 
 def test_it_has_one_operator_for_each_of_the_float_graphs(savedmodels: dict[str, Path]) -> None:
@@ -56,6 +62,19 @@ def test_every_scale_and_integer_is_the_graphs(savedmodels: dict[str, Path], bui
     expected, found = quant_table(built.quantized), savedmodel_quant_table(savedmodels["savedmodel"])
     assert sorted(found.activations.values()) == sorted(expected.activations.values())
     assert sorted(found.layers.values(), key=repr) == sorted(expected.layers.values(), key=repr)
+
+
+def test_the_filters_of_a_depthwise_layer_come_back_in_torchs_order(tmp_path: Path) -> None:
+    """Two filters for each of 4 channels; TensorFlow stores them as (H, W, 4, 2)."""
+    torch.manual_seed(0)
+    ends = nn.AdaptiveAvgPool2d(1), nn.Flatten(1)
+    graph = capture(nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Conv2d(4, 8, 3, groups=4), *ends), SMALL)
+    ranges = {n.name: QuantParams((0.1,), (0,)) for n in graph.graph.nodes}
+    quantized = apply_plan(graph, plan_from_ranges(graph, ranges))
+    write_savedmodel(tmp_path / "x", quantized, STAMP)
+    assert inspect_savedmodel(tmp_path / "x")["ops"]["DepthwiseConv2dNative"] == 1
+    found = savedmodel_quant_table(tmp_path / "x").layers.values()
+    assert list(found) == list(quant_table(quantized).layers.values())
 
 
 def test_a_float_model_has_no_integers(savedmodels: dict[str, Path]) -> None:

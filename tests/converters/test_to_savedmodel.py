@@ -224,6 +224,21 @@ def test_no_axes_are_moved_in_a_network_of_convolutions(tmp_path: Path) -> None:
     assert (facts["transposes"], facts["ops"]["Conv2D"] > 10) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("function", "transposes"),
+    [
+        (lambda x: F.linear(x.flatten(2).transpose(1, 2), torch.eye(4)), 0),  # pixels as tokens: memory has them so
+        (channel_shuffle, 1),  # the shuffle itself
+    ],
+)
+def test_a_reshape_leaves_axes_where_they_are(
+    function: Callable[[Tensor], Tensor], transposes: int, tmp_path: Path
+) -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 1), Call(function), nn.Flatten(2), Call(lambda x: x.mean(2)))
+    write_savedmodel(tmp_path / "x", raw(net), AS_FLOAT)
+    assert inspect_savedmodel(tmp_path / "x")["transposes"] == transposes
+
+
 def test_the_same_graph_gives_the_same_bytes(savedmodels: dict[str, Path], built: Built, tmp_path: Path) -> None:
     write_savedmodel(tmp_path / "x", copy.deepcopy(built.quantized), STAMP)
     assert tree_sha256(tmp_path / "x") == tree_sha256(savedmodels["savedmodel"])
