@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from attendc.converters.read_torchscript import inspect_torchscript
 from attendc.converters.tflite_io import Io
 from attendc.converters.to_onnx import OPSET, write_onnx
 from attendc.converters.to_savedmodel import write_savedmodel
-from attendc.converters.to_tflite import write_tflite
+from attendc.converters.to_tflite import convert_graph, write_tflite
 from attendc.converters.to_torchscript import write_torchscript
 from attendc.errors import ConversionError, UsageError
 from attendc.manifest import file_entry
@@ -129,10 +129,11 @@ def write_artefacts(
     if not wanted:
         raise UsageError(f"{', '.join(_left_out(wish))}", hint=f"Types that there are: {_all_types()}")
     made = []
+    writer = _Writer(sources, wish, samples)
     with context.progress("convert", len(wanted)) as advance:
         for kind, dtype in wanted:
             one = Candidate(kind, dtype, folder / file_name(kind, dtype))
-            for note in _write(one, sources, wish, samples):
+            for note in writer.write(one):
                 context.warn(f"{one.path.name}: {note}")
             if dtype == "int8":
                 _check_int8(one, sources, context, allow_float=wish.allow_float)
@@ -155,29 +156,48 @@ def _all_types() -> str:
     return "; ".join(f"{kind}: {', '.join(dtypes)}" for kind, dtypes in DTYPES_OF.items())
 
 
-def _write(one: Candidate, sources: Sources, wish: Wish, samples: Tensor | None) -> Sequence[str]:
-    """Write one artefact and return what there is to say."""
-    graph = sources.quantized if is_quantized(one.name) else sources.floating
-    assert graph is not None, "no artefact without the graph of its dtype"
-    stamp = replace(sources.stamp, dtype=one.dtype)
-    if not is_quantized(one.name):
-        stamp = replace(stamp, calibration="")
-    if one.format == "tflite":
-        return write_tflite(one.path, graph, stamp, io=wish.io)
-    if one.format == "savedmodel":
-        return write_savedmodel(one.path, graph, stamp)
-    if one.format == "torchscript":
+@dataclass(frozen=True)
+class _Writer:
+    """Writes artefacts; what litert-torch makes of a graph is kept for the other types of the same graph."""
+
+    sources: Sources
+    wish: Wish
+    samples: Tensor | None
+    converted: dict[bool, bytes] = field(default_factory=dict)
+
+    def write(self, one: Candidate) -> Sequence[str]:
+        """Write one artefact and return what there is to say."""
+        quantized = is_quantized(one.name)
+        graph = self.sources.quantized if quantized else self.sources.floating
+        assert graph is not None, "no artefact without the graph of its dtype"
+        stamp = replace(self.sources.stamp, dtype=one.dtype)
+        if not quantized:
+            stamp = replace(stamp, calibration="")
+        if one.format == "tflite":
+            return self._write_tflite(one, graph, stamp)
+        if one.format == "onnx":
+            return self._write_onnx(one, graph, stamp)
+        if one.format == "savedmodel":
+            return write_savedmodel(one.path, graph, stamp)
         write_torchscript(one.path, graph, stamp)
         return ()
-    return write_onnx(
-        one.path,
-        graph,
-        stamp,
-        layers=quant_table(graph).layers if one.dtype == "int8" else None,
-        opset=wish.opset or OPSET,
-        ir_version=wish.ir_version,
-        samples=samples,
-    )
+
+    def _write_tflite(self, one: Candidate, graph: fx.GraphModule, stamp: Stamp) -> Sequence[str]:
+        quantized = is_quantized(one.name)
+        if quantized not in self.converted:
+            self.converted[quantized] = convert_graph(graph, stamp.preprocess, quantized=quantized)
+        return write_tflite(one.path, graph, stamp, io=self.wish.io, converted=self.converted[quantized])
+
+    def _write_onnx(self, one: Candidate, graph: fx.GraphModule, stamp: Stamp) -> Sequence[str]:
+        return write_onnx(
+            one.path,
+            graph,
+            stamp,
+            layers=quant_table(graph).layers if one.dtype == "int8" else None,
+            opset=self.wish.opset or OPSET,
+            ir_version=self.wish.ir_version,
+            samples=self.samples,
+        )
 
 
 def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_float: bool) -> None:

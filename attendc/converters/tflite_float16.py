@@ -45,8 +45,8 @@ def _largest_weight(model: Any) -> float:
 
 
 def _run_quantizer(path: Path) -> None:
-    from ai_edge_quantizer import qtyping, quantizer  # type: ignore[import-untyped]
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName  # type: ignore[import-untyped]
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
 
     half = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
     job = quantizer.Quantizer(str(path))
