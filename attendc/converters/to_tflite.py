@@ -103,10 +103,12 @@ def convert_graph(graph: fx.GraphModule, preprocess: Preprocess, *, quantized: b
 
     Raises:
         ConversionError: if the converter cannot.
+        OutputError: if its file does not fit on the disk for temporary files.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
-        _convert(path, graph, preprocess, quantized=quantized)
+        with replace_file(path) as beside:
+            _convert(beside, graph, preprocess, quantized=quantized)
         return path.read_bytes()
 
 
