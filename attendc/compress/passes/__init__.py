@@ -75,6 +75,7 @@ FLOAT_PASSES: Sequence[Pass] = (
 pools are spelled out once shapes are final."""
 
 INT8_PASSES: Sequence[Pass] = (
+    give_biases,
     bound_masks,
     spell_out_norms,
     spell_out_clamps,
@@ -83,4 +84,4 @@ INT8_PASSES: Sequence[Pass] = (
     pools_as_convs,
     free_fixed_ranges,
 )
-"""What is changed only on the way to int8."""
+"""What is changed on the way to int8; biases are given there too, for graphs that were simplified without."""
