@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 __all__ = ["count_macs", "count_params", "distance_in_steps", "sqnr_db", "top1_accuracy", "top1_agreement"]
 
@@ -20,9 +23,25 @@ def count_macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, _attention_in_products(), torch.no_grad():
         model(torch.zeros(2, *input_shape, device=device))
     return int(counter.get_total_flops()) // 4  # two images, two operations a MAC
+
+
+@contextmanager
+def _attention_in_products() -> Iterator[None]:
+    """Let attention run as matrix products.
+
+    In torch 2.13 the counter knows neither the operator that is a whole block of nn.TransformerEncoder in eval mode,
+    nor the fused attention of a CPU.
+    """
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def top1_agreement(a: Tensor, b: Tensor) -> float:

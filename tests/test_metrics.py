@@ -32,6 +32,15 @@ def test_macs_are_those_of_one_image(net: nn.Module, macs: int) -> None:
     assert count_macs(net, (3, 8, 8)) == macs
 
 
+def test_attention_is_counted_also_where_torch_has_a_fused_kernel_for_a_whole_block() -> None:
+    # 3 tokens of 64 numbers, 4 heads; torch runs the block as one operator in eval mode
+    block = nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(64, 4, 32, batch_first=True)).eval()
+    queries_keys_values, out, scores_and_sums = 3 * 64 * 192, 3 * 64 * 64, 2 * 3 * 3 * 64
+    fast = torch.backends.mha.get_fastpath_enabled()
+    assert count_macs(block, (3, 8, 8)) == queries_keys_values + scores_and_sums + out + 2 * (3 * 64 * 32)
+    assert torch.backends.mha.get_fastpath_enabled() is fast
+
+
 def test_agreement_is_the_part_of_equal_classes() -> None:
     other = torch.tensor([[0.0, 9.0], [9.0, 0.0], [9.0, 0.0], [9.0, 0.0]])  # 1, 0, 0, 0
     assert top1_agreement(LOGITS, other) == 0.75

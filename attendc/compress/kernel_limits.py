@@ -29,6 +29,9 @@ _NO_KERNEL: dict[str, str] = {
     "reciprocal": _DIVISION,
     "sqrt": "LiteRT takes square roots in float only; x / sqrt(y) becomes x * rsqrt(y)",
     "pow": "LiteRT has no int8 power; a square becomes a product",
+    "conv_transpose2d": "its weight must be a constant, not computed from the input",
+    "scaled_dot_product_attention": "its heads share keys and values (enable_gqa); repeat them in the network",
+    "roll": "it rolls over all numbers or over the batch; name other dimensions",
     "upsample_bicubic2d": "LiteRT resizes by nearest and bilinear only",
     "_upsample_nearest_exact2d": "litert-torch gathers its pixels in float; use mode nearest or bilinear",
     "std": _REDUCTION,
@@ -106,8 +109,17 @@ def _softmax(node: fx.Node) -> str | None:
     dim: Any = node.args[1]
     rank = node.all_input_nodes[0].meta["val"].ndim
     within_rows = rank == 4 and dim % rank == 2
+    if node.meta["val"].shape[dim] == 1:
+        return "a softmax over one number, which is always 1"
     middle = rank != 4 and dim % rank != rank - 1
     return "LiteRT takes softmax over the last dimension only" if within_rows or middle else None
+
+
+def _expand(node: fx.Node) -> str | None:
+    """Return why an expand that the passes left stays float: of an image, LiteRT refuses it."""
+    (source,) = node.all_input_nodes[:1]
+    computed = source.op != "get_attr" and "quantize" not in str(source.target)
+    return "it copies a part of an image more than 64 times" if computed and node.meta["val"].ndim == 4 else None
 
 
 def _resize(node: fx.Node) -> str | None:
@@ -124,6 +136,7 @@ _LIMITS: dict[object, Callable[[fx.Node], str | None]] = {
     aten.clamp.default: _clamp,
     aten.avg_pool2d.default: _average_pool,
     aten.max_pool2d.default: _max_pool,
+    aten.expand.default: _expand,
     aten.mean.dim: _reduction,
     aten.amax.default: _reduction,
     aten.softmax.int: _softmax,

@@ -1,18 +1,33 @@
 """What litert-torch must still be told so that an NHWC graph needs no TRANSPOSE.
 
 Its layout pass knows which operators can run on (N, H, W, C), and puts a TRANSPOSE on both sides of any other. A zero
-pad (ZeroPad2d, and the `same` padding of networks that came from TensorFlow) is one that it does not know.
+pad (ZeroPad2d, and the `same` padding of networks that came from TensorFlow) and a pixel shuffle are two that it does
+not know.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-__all__ = ["dequantize_for_each_reader", "teach_layouts"]
+__all__ = ["dequantize_for_each_reader", "permutes", "teach_layouts"]
 
-_PAD = torch.ops.aten.constant_pad_nd.default
+aten = torch.ops.aten
+_PAD = aten.constant_pad_nd.default
+_SHUFFLE = aten.pixel_shuffle.default
 _DEQUANTIZE = torch.ops.quantized_decomposed.dequantize_per_tensor.default
+
+_NOT_NHWC = (
+    aten.permute.default,
+    aten.reshape.default,
+    aten.view.default,
+    aten.flatten.using_ints,
+    aten.squeeze.dims,
+    aten.unsqueeze.default,
+    aten.expand.default,
+    aten.matmul.default,
+)
+"""Operators that read and write dimensions in torch's order, whatever the layout of images is."""
 
 
 def dequantize_for_each_reader(gm: nn.Module) -> nn.Module:
@@ -33,10 +48,13 @@ def dequantize_for_each_reader(gm: nn.Module) -> nn.Module:
 
 def teach_layouts() -> None:
     """Add the missing rewriters to litert-torch's own table; doing it twice changes nothing."""
+    from litert_torch import fx_infra
     from litert_torch._convert.fx_passes.optimize_layout_transposes_pass.layout_rewrite import rewriters
 
     if _PAD not in rewriters:
         rewriters.register(_PAD)(_pad_nhwc)
+        rewriters.register(_SHUFFLE)(_shuffle_nhwc)
+        fx_infra.decomp.remove_pre_convert_decomp(_SHUFFLE)
 
 
 def _pad_nhwc(node: fx.Node) -> None:
@@ -45,3 +63,36 @@ def _pad_nhwc(node: fx.Node) -> None:
     assert isinstance(sizes, (list, tuple))
     left_right, top_bottom, channels = (list(sizes) + [0] * 6)[:2], (list(sizes) + [0] * 6)[2:4], list(sizes)[4:6]
     node.args = (x, [*(channels or [0, 0]), *left_right, *top_bottom], *value)
+
+
+def _shuffle_nhwc(node: fx.Node) -> None:
+    node.target = _pixel_shuffle_nhwc
+
+
+def _pixel_shuffle_nhwc(x: Tensor, factor: int) -> Tensor:
+    """Shuffle (N, H, W, C * factor * factor), channels in torch's order, to (N, H * factor, W * factor, C)."""
+    batch, height, width, channels = x.shape
+    out = channels // factor**2
+    apart = x.reshape(batch, height, width, out, factor, factor).permute(0, 1, 4, 2, 5, 3)
+    return apart.reshape(batch, height * factor, width * factor, out)
+
+
+def permutes(gm: fx.GraphModule) -> int:
+    """Return how many TRANSPOSEs the network asks for itself, at most; 0 for one of convolutions and the like alone.
+
+    A TFLite file has images as (N, H, W, C). A permute and a pixel shuffle are a TRANSPOSE each, and an operator that
+    is bound to torch's order of dimensions (a reshape, a product of matrices) has one on each side that is an image of
+    several channels and several pixels. A file with more of them has some that only the layout made.
+    """
+    calls = [n for n in gm.graph.nodes if n.op == "call_function"]
+    own = sum(n.target in (aten.permute.default, _SHUFFLE) for n in calls)
+    bound = [n for n in calls if n.target in _NOT_NHWC]
+    return own + sum(_is_image(one) for n in bound for one in (n, *n.all_input_nodes))
+
+
+def _is_image(node: fx.Node) -> bool:
+    """Return whether (N, H, W, C) and (N, C, H, W) of a computed tensor lie differently in memory."""
+    value = node.meta.get("val")
+    if node.op == "get_attr" or not isinstance(value, Tensor) or value.ndim != 4:
+        return False
+    return value.shape[1] > 1 and value.shape[2] * value.shape[3] > 1

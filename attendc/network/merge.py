@@ -49,7 +49,7 @@ def _owners(network: Network, by_name: dict[str, Node]) -> dict[str, str]:
     for edge in network.edges:
         into[edge.target].append(edge)
         out[edge.source].append(edge)
-    owner = {}
+    owner: dict[str, str] = {}
     for node in network.nodes:
         if family(node.op) != MOVES or len(into[node.name]) != 1:  # rule 3
             continue

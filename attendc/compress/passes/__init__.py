@@ -47,8 +47,8 @@ FLOAT_PASSES: Sequence[Pass] = (
     drop_no_ops,
     spell_out_splits,
     spell_out_permutes,
-    spell_out_attention,
     spell_out_products,
+    spell_out_attention,
     spell_out_instance_norms,
     spell_out_rolls,
     spell_out_broadcasts,
@@ -75,6 +75,7 @@ FLOAT_PASSES: Sequence[Pass] = (
 pools are spelled out once shapes are final."""
 
 INT8_PASSES: Sequence[Pass] = (
+    give_biases,
     bound_masks,
     spell_out_norms,
     spell_out_clamps,
@@ -83,4 +84,4 @@ INT8_PASSES: Sequence[Pass] = (
     pools_as_convs,
     free_fixed_ranges,
 )
-"""What is changed only on the way to int8."""
+"""What is changed on the way to int8; biases are given there too, for graphs that were simplified without."""

@@ -4,6 +4,8 @@ Rules:
 1. bmm, mm and baddbmm become matmul; a product with a constant matrix becomes a linear layer, and so does addmm.
 2. scaled_dot_product_attention(q, k, v) = softmax((q * scale) @ k^T + mask) @ v. The scale stands on q, which is
    smaller than the product. A mask of truth values becomes one of 0 and -inf; a causal one is a constant.
+3. A softmax over one number is 1: what it weighs is what comes out. Networks have it where an image has become as small
+   as one patch, and litert-torch would write it in float.
 
 Source: arXiv 1706.03762, section 3.2.1.
 """
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, replace_node
+from attendc.compress.graph import add_constant, call_nodes, free_shape, insert_call, is_constant, replace_node
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
@@ -75,7 +77,25 @@ def spell_out_attention(gm: fx.GraphModule) -> Outcome:
             continue
         _spell_attention(gm, node)
         done += 1
-    return outcome(gm, f"spelled out {done} attentions" if done else None)
+    single = sum([_drop_single(gm, node) for node in call_nodes(gm.graph, aten.softmax.int)])
+    return outcome(
+        gm,
+        f"spelled out {done} attentions" if done else None,
+        f"dropped {single} attentions to a single position" if single else None,
+    )
+
+
+def _drop_single(gm: fx.GraphModule, node: fx.Node) -> bool:
+    """Let what reads softmax(scores) @ v read v, where there is one score for each (3)."""
+    readers = list(node.users)
+    single = node.meta["val"].shape[-1] == 1 and node.args[1] in (-1, node.meta["val"].ndim - 1)
+    products = [n for n in readers if n.target is aten.matmul.default and n.args[0] is node]
+    same = [free_shape(n) == free_shape(n.args[1]) for n in products]  # type: ignore[arg-type]
+    if not single or not readers or len(products) < len(readers) or not all(same):
+        return False
+    for product in products:
+        replace_node(gm, product, product.args[1])  # type: ignore[arg-type]
+    return True
 
 
 def _spell_attention(gm: fx.GraphModule, node: fx.Node) -> None:

@@ -90,3 +90,17 @@ def test_the_attention_of_torch_nn_is_spelled_out(seen: Tensor) -> None:
     assert spell_out_attention(graph).changed
     assert ops(tidy(graph)).count("matmul") == 2
     assert distance(graph, net, seen) < 1e-5
+
+
+def test_attention_to_a_single_position_is_that_position(seen: Tensor) -> None:
+    net = Call(lambda x: scaled_dot_product_attention(x[:, :, :1], x[:, :, 1:2], x[:, :, 2:3]))
+    graph = raw(net)
+    assert spell_out_attention(graph).notes[1] == "dropped 1 attentions to a single position"
+    assert "softmax" not in ops(tidy(graph))
+    assert distance(graph, net, seen) == 0
+
+
+def test_two_positions_that_see_a_single_one_keep_the_softmax(seen: Tensor) -> None:
+    graph = raw(Call(lambda x: scaled_dot_product_attention(x[:, :, :2], x[:, :, 1:2], x[:, :, 2:3])))
+    spell_out_attention(graph)
+    assert "softmax" in ops(tidy(graph))

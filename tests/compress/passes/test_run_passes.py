@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 from nets import FLOAT_MIDDLES, MIDDLES, SMALL, Mixed, distance, mixed, ops, raw, small
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from attendc.compress.capture import capture
+from attendc.compress.graph import call_nodes
 from attendc.compress.passes import FLOAT_PASSES, INT8_PASSES, run_passes
+from attendc.compress.passes.give_biases import give_biases
 from attendc.compress.passes.outcome import Outcome
 from attendc.errors import ConversionError
+
+conv2d = torch.ops.aten.conv2d.default
 
 
 @pytest.mark.slow
@@ -41,6 +45,14 @@ def test_what_nothing_reads_any_more_is_dropped() -> None:
     graph = run_passes(raw(mixed()), FLOAT_PASSES)
     assert isinstance(mixed(), Mixed)
     assert not [name for name, _ in graph.named_buffers() if "running" in name]
+
+
+def test_int8_gives_the_biases_that_a_choice_of_passes_left_out() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), nn.Flatten(1)).eval()
+    floating = capture(net, SMALL, passes=[one for one in FLOAT_PASSES if one is not give_biases])
+    assert len(call_nodes(floating.graph, conv2d)[0].args) == 2
+    (conv,) = call_nodes(run_passes(floating, INT8_PASSES).graph, conv2d)
+    assert conv.args[2] is not None
 
 
 def refuses(gm: fx.GraphModule) -> Outcome:
