@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 
 from attendc.context import Context
@@ -16,6 +15,7 @@ from attendc.converters.read_savedmodel import inspect_savedmodel
 from attendc.converters.read_tflite import inspect_tflite
 from attendc.converters.read_torchscript import inspect_torchscript
 from attendc.converters.tflite_io import Io
+from attendc.converters.tflite_layout import permutes
 from attendc.converters.to_onnx import OPSET, write_onnx
 from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.converters.to_tflite import convert_graph, write_tflite
@@ -204,7 +204,7 @@ def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_flo
     """Refuse an int8 TFLite file that is not int8 throughout; of other formats say it."""
     found = inspect_artefact(one.format, one.path)
     assert sources.quantized is not None
-    own = _permutes(sources.quantized) if one.format == "tflite" else 0
+    own = permutes(sources.quantized) if one.format == "tflite" else 0
     faults = [
         f"{found[key]} {words}"
         for key, words, allowed in (
@@ -223,7 +223,3 @@ def _check_int8(one: Candidate, sources: Sources, context: Context, *, allow_flo
     if not allow_float and one.format == "tflite":
         raise ConversionError(text, hint="Add --allow-float to keep it so")
     context.warn(text)
-
-
-def _permutes(graph: fx.GraphModule) -> int:
-    return sum(n.target is torch.ops.aten.permute.default for n in graph.graph.nodes)

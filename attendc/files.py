@@ -24,7 +24,6 @@ __all__ = [
     "replace_folder",
     "sha256",
     "tree_bytes",
-    "tree_sha256",
 ]
 
 _HINTS = {
@@ -50,14 +49,6 @@ def sha256(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    return digest.hexdigest()
-
-
-def tree_sha256(folder: Path) -> str:
-    """Return the hex digest of a folder: over the relative name and the digest of each file, in order of the names."""
-    digest = hashlib.sha256()
-    for path in _tree(folder):
-        digest.update(f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n".encode())
     return digest.hexdigest()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from attendc import __version__
 from attendc.errors import CheckpointError
+from attendc.files import tree_bytes
 from attendc.locations import content_hash
 
 __all__ = ["MANIFEST", "file_entry", "read_manifest", "versions", "write_manifest"]
@@ -36,8 +37,8 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
 
 def file_entry(path: Path) -> dict[str, Any]:
     """Return {"sha256", "bytes"} of a file, or of a folder with all that is in it."""
-    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-    return {"sha256": content_hash(path, error=CheckpointError), "bytes": sum(p.stat().st_size for p in files)}
+    size = tree_bytes(path) if path.is_dir() else path.stat().st_size
+    return {"sha256": content_hash(path, error=CheckpointError), "bytes": size}
 
 
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:

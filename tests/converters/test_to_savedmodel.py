@@ -20,7 +20,7 @@ from attendc.compress.plan import apply_plan, plan_from_ranges
 from attendc.converters.read_savedmodel import inspect_savedmodel
 from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.errors import CheckpointError, ConversionError, OutputError
-from attendc.files import tree_sha256
+from attendc.locations import content_hash
 from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.qdq import output_params
 from attendc.runtimes import savedmodel_runner
@@ -241,8 +241,8 @@ def test_a_reshape_leaves_axes_where_they_are(
 
 def test_the_same_graph_gives_the_same_bytes(savedmodels: dict[str, Path], built: Built, tmp_path: Path) -> None:
     write_savedmodel(tmp_path / "x", copy.deepcopy(built.quantized), STAMP)
-    assert tree_sha256(tmp_path / "x") == tree_sha256(savedmodels["savedmodel"])
-    assert tree_sha256(tmp_path / "x") != tree_sha256(savedmodels["savedmodel_float32"])
+    assert content_hash(tmp_path / "x") == content_hash(savedmodels["savedmodel"])
+    assert content_hash(tmp_path / "x") != content_hash(savedmodels["savedmodel_float32"])
 
 
 def test_it_holds_one_graph_and_the_stamp_and_nothing_else(savedmodels: dict[str, Path]) -> None:
