@@ -61,7 +61,7 @@ def masked(model: nn.Module, name: str, sample: torch.Tensor) -> nn.Module:
 
 def make(folder: Path) -> dict[str, Path]:
     """Write each network as int8 and return its folder."""
-    opened = attendc.open_checkpoint(attendc.CheckpointRequest(CHECKPOINT))
+    opened = attendc.load_checkpoint(CHECKPOINT)
     sample = torch.zeros(1, *opened.spec.preprocess.input_shape)
     folders = {}
     for name in (DENSE, *MASKS):
@@ -101,7 +101,7 @@ def tflite_call(path: Path) -> Call:
 
 def onnx_call(path: Path) -> Call:
     """Return one inference in onnxruntime."""
-    shape = attendc.open_checkpoint(attendc.CheckpointRequest(CHECKPOINT)).spec.preprocess.input_shape
+    shape = attendc.load_checkpoint(CHECKPOINT).spec.preprocess.input_shape
     image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     return partial(onnx_runner(path, threads=1), image)
 
