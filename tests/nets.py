@@ -193,6 +193,7 @@ MIDDLES: dict[str, Callable[[], nn.Module]] = {
     "clamps": lambda: Call(lambda x: x.clamp(0, 1) - nn.functional.hardtanh(x) + x.clamp(max=0.5)),
     "arithmetic": lambda: Call(lambda x: (1 - x) / 3 + x.pow(2) / torch.sqrt(x * x + 0.1)),
     "norms": lambda: nn.Sequential(ChannelNorm(4), nn.GroupNorm(2, 4), nn.InstanceNorm2d(4, affine=True)),
+    "group_norm": lambda: nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU()),
     "border_pools": lambda: nn.Sequential(
         nn.AvgPool2d(3, 1, 1, count_include_pad=False), nn.AvgPool2d(3, 2, ceil_mode=True)
     ),
