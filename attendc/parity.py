@@ -22,7 +22,7 @@ from attendc.errors import ConversionError
 from attendc.gates import check_verification
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
 from attendc.qdq import output_params
-from attendc.read_back import read_back
+from attendc.read_back import read_back, reference_graph
 from attendc.runners import runners_of
 from attendc.runtimes import Runner
 from attendc.targets import BY_TENSORFLOW, FLOAT, WITNESS, Candidate, family_of, is_quantized
@@ -229,14 +229,20 @@ def _agreement_failures(
             f"{pair.a} and {pair.b} agree on {pair.top1_agreement:.2%} of {pair.images} images, "
             f"{gates.min_agreement:.2%} are due"
         )
-        culprit = next((c for c in candidates if c.name in (pair.b, pair.a) and c.dtype == "int8"), None)
+        culprit = next((c for c in candidates if c.name in (pair.b, pair.a) and _has_layers(c)), None)
         if graph is not None and culprit is not None:
             from attendc.layer_diff import first_difference
 
             x, _ = next(batches(images, preprocess, batch_size=16))
-            text += f" ({first_difference(graph, culprit.format, culprit.path, x)})"
+            reference = reference_graph(graph, family_of(culprit.name))
+            text += f" ({first_difference(reference, culprit.format, culprit.path, x)})"
         failures.append(text)
     return failures
+
+
+def _has_layers(one: Candidate) -> bool:
+    """Return whether the integers of every layer can be looked at when the file runs."""
+    return (one.format, one.dtype) in (("tflite", "int8"), ("tflite", "int16"), ("onnx", "int8"))
 
 
 def _accuracy_failures(reached: Mapping[str, float], images: int, gates: Gates) -> list[str]:

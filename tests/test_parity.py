@@ -170,6 +170,15 @@ def test_a_gate_above_1_cannot_be_reached(proof: Verify, files: dict[str, Path])
         check_gates(report)
 
 
+def test_a_file_whose_layers_cannot_be_looked_at_is_named_all_the_same(
+    proof: Verify, everything: list[Candidate]
+) -> None:
+    torchscript = next(one for one in everything if one.name == "torchscript")
+    report = proof([torchscript], gates=Gates(1.01, 100.0))
+    with pytest.raises(ParityError, match=r"graph and torchscript agree on [\d.]+% of 60 images, 101.00% are due\. "):
+        check_gates(report)
+
+
 # Accuracy
 
 
