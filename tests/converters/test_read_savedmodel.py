@@ -78,7 +78,7 @@ def test_the_filters_of_a_depthwise_layer_come_back_in_torchs_order(tmp_path: Pa
 
 
 def test_a_difference_of_activations_reads_back(tmp_path: Path) -> None:
-    """(x - mean) * 1/scale, the first step of quantizing it, looks like the start of (integers - zero point) * scale."""
+    """(x - mean) * 1/scale, the first step of quantizing it, looks like (integers - zero point) * scale."""
     graph = capture(nn.Sequential(nn.Conv2d(1, 4, 1), Call(lambda x: x - x.mean(1, True)), nn.Flatten(1)), SMALL)
     ranges = {n.name: QuantParams((0.1,), (3,)) for n in graph.graph.nodes}
     quantized = apply_plan(graph, plan_from_ranges(graph, ranges))
