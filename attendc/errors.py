@@ -24,10 +24,9 @@ class AttendcError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        """Keep the message and the hint apart so that `--json` can show both."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        """Keep the message and the hint apart so that `--json` can show both; each becomes one line."""
+        self.message, self.hint = (" ".join(text.splitlines()) for text in (message, hint))
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Return one line: message, then the hint."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from attendc.checkpoint import save_checkpoint
 from attendc.context import Context
 from attendc.converters.to_onnx import write_onnx
+from attendc.converters.to_savedmodel import write_savedmodel
 from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
 from attendc.data.images import Dataset, evenly
@@ -110,6 +111,25 @@ def files(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     write_tflite(paths["tflite_float32"], built.floating, as_float)
     write_onnx(paths["onnx_float32"], built.floating, as_float)
     write_torchscript(paths["torchscript_float32"], built.floating, as_float)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def torchscript_int8(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the mixed net in torch's quantized kernels. Copy it before changing it."""
+    path = tmp_path_factory.mktemp("torchscript") / "model.int8.ts.pt"
+    write_torchscript(path, built.quantized, STAMP)
+    return path
+
+
+@pytest.fixture(scope="session")
+def savedmodels(built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the SavedModels of the mixed net by the names that verification gives them. Copy one to change it."""
+    folder = tmp_path_factory.mktemp("savedmodels")
+    paths = {n: folder / n for n in ("savedmodel", "savedmodel_float32")}
+    write_savedmodel(paths["savedmodel"], built.quantized, STAMP)
+    as_float = dataclasses.replace(STAMP, dtype="float32", calibration="")
+    write_savedmodel(paths["savedmodel_float32"], built.floating, as_float)
     return paths
 
 

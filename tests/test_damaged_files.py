@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,29 +21,62 @@ from attendc.converters.program import load_program, save_program
 from attendc.converters.read_onnx import inspect_onnx, onnx_quant_table
 from attendc.converters.read_tflite import inspect_tflite, tflite_quant_table
 from attendc.converters.tflite_schema import read_model, write_model
+from attendc.converters.to_savedmodel import GRAPH_FILE
 from attendc.errors import AttendcError, CheckpointError
+from attendc.jobs.inspect import inspect_file
+from attendc.request import CheckpointRequest
 from attendc.runtimes import onnx_runner, tflite_runner, torchscript_runner
 
 X = torch.zeros(1, 1, 8, 8)
 SEED = 5
 
+
+def drawn(path: Path) -> None:
+    """Read the facts and the layers of a file, and draw them; the drawing is well-formed, whatever the file says."""
+    drawing = path.with_suffix(".svg")
+    inspect_file(CheckpointRequest(path), drawing=drawing, force=True)
+    ET.fromstring(drawing.read_text(encoding="utf-8"))
+
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "tflite": (inspect_tflite, tflite_quant_table, lambda path: tflite_runner(path)(X)),
-    "onnx": (inspect_onnx, onnx_quant_table, lambda path: onnx_runner(path)(X)),
-    "pt2": (lambda path: load_program(path).graph(X),),
-    "torchscript_float32": (lambda path: torchscript_runner(path)(X),),
+    "tflite": (inspect_tflite, tflite_quant_table, lambda path: tflite_runner(path)(X), drawn),
+    "onnx": (inspect_onnx, onnx_quant_table, lambda path: onnx_runner(path)(X), drawn),
+    "pt2": (lambda path: load_program(path).graph(X), drawn),
+    "torchscript_float32": (lambda path: torchscript_runner(path)(X), drawn),
+    "torchscript": (drawn,),
+    "savedmodel": (drawn,),
 }
 """All that attendc does with a file of each kind."""
 
-FLIPS = {"tflite": 60, "onnx": 60, "pt2": 12, "torchscript_float32": 20}
+FLIPS = {"tflite": 60, "onnx": 60, "pt2": 12, "torchscript_float32": 20, "torchscript": 40, "savedmodel": 60}
 
 
 @pytest.fixture(scope="module")
-def whole(files: dict[str, Path], built: Built, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def whole(
+    files: dict[str, Path],
+    torchscript_int8: Path,
+    savedmodels: dict[str, Path],
+    built: Built,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
     """Return a file of each kind. Copy one before changing it."""
     program = tmp_path_factory.mktemp("whole") / "model.pt2"
     save_program(program, built.quantized, SMALL_SPEC, STAMP)
-    return {**files, "pt2": program}
+    graph = savedmodels["savedmodel"] / GRAPH_FILE
+    return {**files, "pt2": program, "torchscript": torchscript_int8, "savedmodel": graph}
+
+
+NAMES = {"torchscript_float32": "model.pt", "torchscript": "model.pt", "savedmodel": GRAPH_FILE}
+
+
+def at(folder: Path, kind: str) -> Path:
+    """Return where a file of a kind stands in a folder."""
+    return folder / NAMES.get(kind, f"model.{kind}")
+
+
+def given(path: Path) -> Path:
+    """Return what a reader is given to read a file: of a SavedModel its folder."""
+    return path.parent if path.name == GRAPH_FILE else path
 
 
 def damages(content: bytes, flips: int) -> Iterator[tuple[str, bytes]]:
@@ -64,10 +98,11 @@ def damages(content: bytes, flips: int) -> Iterator[tuple[str, bytes]]:
 def outcome(read: Callable[[Path], object], path: Path) -> str:
     """Return `reads`, the one line of the error, or what is wrong with the way it ends."""
     try:
-        read(path)
+        read(given(path))
     except AttendcError as e:
         line = str(e)
-        return line if isinstance(e, CheckpointError) and "\n" not in line and path.name in line else f"FAULT {e!r}"
+        is_one = isinstance(e, CheckpointError) and "\n" not in line and given(path).name in line
+        return line if is_one else f"FAULT {e!r}"
     except BaseException as e:  # noqa: BLE001 - whatever it is, it must not reach the user
         return f"FAULT {e!r}"
     return "reads"
@@ -99,7 +134,7 @@ def apart(work: Callable[[], list[str]]) -> list[str]:
 def test_a_damaged_file_ends_in_one_line_or_is_a_file_after_all(
     kind: str, whole: dict[str, Path], tmp_path: Path
 ) -> None:
-    content, path = whole[kind].read_bytes(), tmp_path / whole[kind].name
+    content, path = whole[kind].read_bytes(), at(tmp_path, kind)
 
     def read_all() -> Iterator[str]:
         for what, damaged in damages(content, FLIPS[kind]):
@@ -118,7 +153,7 @@ def test_a_damaged_file_ends_in_one_line_or_is_a_file_after_all(
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize("what", ["absent", "empty", "folder", "another's"])
 def test_what_is_no_such_file_is_named(what: str, kind: str, whole: dict[str, Path], tmp_path: Path) -> None:
-    path = tmp_path / "model"
+    path = at(tmp_path, kind)
     if what == "folder":
         path.mkdir()
     elif what != "absent":
@@ -130,7 +165,7 @@ def test_what_is_no_such_file_is_named(what: str, kind: str, whole: dict[str, Pa
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_what_may_not_be_read_is_named(kind: str, whole: dict[str, Path], tmp_path: Path) -> None:
-    path = tmp_path / "model"
+    path = at(tmp_path, kind)
     path.write_bytes(whole[kind].read_bytes())
     path.chmod(0)
     assert [o for r in READERS[kind] if "FAULT" in (o := outcome(r, path)) or o == "reads"] == []

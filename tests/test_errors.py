@@ -35,6 +35,15 @@ def test_every_error_is_caught_as_one_of_ours(name: str) -> None:
         raise getattr(errors, name)("no file x.pt", hint="Check the path")
 
 
+def test_an_error_is_one_line_whatever_a_file_is_told_to_hold() -> None:
+    error = AttendcError("no node a\nb", hint="Try\r\nagain")
+    assert (str(error), error.message, error.as_json()["hint"]) == (
+        "no node a b. Try again",
+        "no node a b",
+        "Try again",
+    )
+
+
 def test_an_error_without_hint_prints_its_message_alone() -> None:
     assert str(AttendcError("no file x.pt")) == "no file x.pt"
 

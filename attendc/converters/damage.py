@@ -6,29 +6,30 @@ import functools
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from attendc.errors import CheckpointError
 
 __all__ = ["names_damage"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _DAMAGE = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NotImplementedError),
-    *(RecursionError, TypeError, ValueError, struct.error),
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError),
+    struct.error,
 )
 """What reading makes of an index that leads nowhere, a name that is no text, a type that does not exist, a shape that
 does not fit: the files are plain tables, and no reader checks each entry of them."""
 
 
-def names_damage(read: Callable[[Path], T]) -> Callable[[Path], T]:
+def names_damage(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
     """Let a reader of a file end in a CheckpointError where the file is damaged."""
 
     @functools.wraps(read)
-    def named(path: Path) -> T:
+    def named(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return read(path)
+            return read(path, *args, **kwargs)
         except OSError as e:
             raise CheckpointError(f"{path} cannot be read: {e.strerror or e}") from e
         except _DAMAGE as e:

@@ -206,7 +206,10 @@ def _integers(graph: _Graph, node: Any) -> _Integers | None:
     inner, scale = graph.source(node, 0), graph.constant(graph.source(node, 1))
     zero_point = 0
     if inner.op == "Sub":
-        zero_point, inner = int(_number(graph, inner)), graph.source(inner, 0)
+        offset = graph.constant(graph.source(inner, 1))
+        if offset is None:  # a difference of two activations, on its way to be quantized
+            return None
+        zero_point, inner = int(offset), graph.source(inner, 0)
     values = graph.constant(graph.source(inner, 0)) if inner.op == "Cast" else None
     return None if values is None or scale is None else _Integers(values, scale, zero_point)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
-__all__ = ["dequantize_for_each_reader", "permutes", "teach_layouts"]
+__all__ = ["dequantize_for_each_reader", "linear_in_two_dimensions", "permutes", "teach_layouts"]
 
 aten = torch.ops.aten
 _PAD = aten.constant_pad_nd.default
@@ -42,6 +42,27 @@ def dequantize_for_each_reader(gm: nn.Module) -> nn.Module:
             with gm.graph.inserting_after(node):
                 own = gm.graph.node_copy(node)
             reader.replace_input_with(node, own)
+    gm.recompile()
+    return gm
+
+
+def linear_in_two_dimensions(gm: nn.Module) -> nn.Module:
+    """Let float linear layers over one row, (N, 1, 1, C), read and write (N, C), in place, and return the graph.
+
+    Of such a layer the LiteRT converter makes a product of matrices of three dimensions that is said to have four,
+    and refuses it. ConvNeXt has them where its images have become one pixel.
+    """
+    assert isinstance(gm, fx.GraphModule)
+    for node in [n for n in gm.graph.nodes if n.target is aten.linear.default]:
+        shape = list(node.meta["val"].shape)
+        if len(shape) < 3 or any(size != 1 for size in shape[1:-1]):
+            continue
+        with gm.graph.inserting_before(node):
+            row = gm.graph.call_function(aten.reshape.default, (node.args[0], [-1, node.args[0].meta["val"].shape[-1]]))
+        with gm.graph.inserting_after(node):
+            whole = gm.graph.call_function(aten.reshape.default, (node, [-1, *shape[1:]]))
+        node.replace_all_uses_with(whole, delete_user_cb=lambda user, whole=whole: user is not whole)
+        node.args = (row, *node.args[1:])
     gm.recompile()
     return gm
 

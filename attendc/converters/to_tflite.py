@@ -22,7 +22,7 @@ from attendc.converters.tflite_dynamic import float_activations
 from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
-from attendc.converters.tflite_layout import dequantize_for_each_reader, teach_layouts
+from attendc.converters.tflite_layout import dequantize_for_each_reader, linear_in_two_dimensions, teach_layouts
 from attendc.converters.tflite_resize import read_pixels_as_torch
 from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
 from attendc.converters.tflite_versions import raise_versions
@@ -127,7 +127,8 @@ def _convert(path: Path, graph: fx.GraphModule, preprocess: Preprocess, *, quant
         config = QuantConfig(pt2e_quantizer=pt2e_quantizer.PT2EQuantizer().set_global(scheme))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            network = dequantize_for_each_reader(inference_module(graph))
+            prepare = dequantize_for_each_reader if quantized else linear_in_two_dimensions
+            network = prepare(inference_module(graph))
             converted = litert_torch.convert(_Nhwc(network), sample, quant_config=config)
             converted.export(str(path))
     except OSError:

@@ -17,6 +17,7 @@ from torch import fx
 
 from attendc.converters.program import inference_module
 from attendc.converters.torchscript_int8 import quantized_module
+from attendc.converters.torchscript_sizes import follow_sizes
 from attendc.engines import quantized_engine
 from attendc.errors import ConversionError
 from attendc.files import replace_file
@@ -53,7 +54,7 @@ def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
                 extra[LAYERS_FILE] = json.dumps([dataclasses.asdict(layer) for layer in layers])
                 module = torch.jit.script(quantized)  # a trace would keep the number of images of some shapes
             else:
-                module = torch.jit.trace(inference_module(graph), sample)  # type: ignore[no-untyped-call]
+                module = torch.jit.trace(follow_sizes(inference_module(graph)), sample)  # type: ignore[no-untyped-call]
             torch.jit.save(torch.jit.freeze(module), content, _extra_files=extra)
     except RuntimeError as e:
         raise ConversionError(f"torch.jit cannot {how} the graph: {str(e).strip().splitlines()[0]}") from e

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attendc.converters.damage import names_damage
 from attendc.converters.read_onnx import inspect_onnx
 from attendc.converters.read_tflite import inspect_tflite
 from attendc.errors import CheckpointError, OutputError
@@ -89,10 +90,13 @@ def _reader(request: CheckpointRequest) -> Found:
 
 def _is_torchscript(path: Path) -> bool:
     """Return whether it is an archive with code, as torch.jit.save writes it; nothing is unpickled."""
-    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+    if path.suffix == ".safetensors":
         return False
-    with zipfile.ZipFile(path) as archive:
-        names = [n.partition("/")[2] for n in archive.namelist()]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n.partition("/")[2] for n in archive.namelist()]
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):
+        return False  # no archive, or a damaged one: the reader of checkpoints says what is wrong with it
     return "constants.pkl" in names and any(n.startswith("code/") for n in names)
 
 
@@ -110,7 +114,7 @@ def _program(path: Path) -> Found:
         "spec": dataclasses.asdict(saved.spec),
         "metadata": saved.stamp,
     }
-    return facts, lambda: graph_network(saved.graph)
+    return facts, lambda: names_damage(lambda _: graph_network(saved.graph))(path)
 
 
 def _checkpoint(request: CheckpointRequest) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from attendc.network.fold import drop_shapes, fold_constants, fold_quantization
@@ -15,13 +16,31 @@ def network_of(listing: Listing) -> Network:
     """Return the network without constants, shape arithmetic, and quantize nodes that do no work.
 
     MACs are those of one image, also where the file takes a fixed number of them.
+
+    Raises:
+        ValueError: if a tensor is written twice, or read before it is written.
+        KeyError: if an operator names a tensor that the listing does not have.
     """
+    _check_order(listing)
     listing = fold_constants(drop_shapes(fold_quantization(listing)))
     images = _images(listing)
     layers = [_node(operation, listing, images) for operation in listing.operations]
     inputs = [Node(_free(name, layers), INPUT, (listing.tensors[name],)) for name in listing.inputs]
     outputs = [Node(_free(f"{n} (output)", layers), OUTPUT, (_seen(listing, n),)) for n in listing.outputs]
     return Network((*inputs, *layers, *outputs), tuple(_edges(listing, inputs, outputs)))
+
+
+def _check_order(listing: Listing) -> None:
+    later = Counter(name for o in listing.operations for name in o.outputs)
+    twice = {name for name, count in later.items() if count > 1} | {n for n in listing.inputs if n in later}
+    if twice:
+        raise ValueError(f"the tensor {min(twice)} is written twice")
+    for operation in listing.operations:
+        early = next((name for name in operation.inputs if name in later), None)
+        if early is not None:
+            raise ValueError(f"{operation.op} reads {early} before it is written")
+        for name in operation.outputs:
+            del later[name]
 
 
 def _images(listing: Listing) -> int:

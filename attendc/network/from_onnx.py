@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attendc.converters.damage import names_damage
 from attendc.converters.read_onnx import load_onnx
 from attendc.network.build import network_of
 from attendc.network.shapes import bytes_of, join
@@ -31,11 +32,12 @@ _PRODUCTS = {
 _ROLES = {"QuantizeLinear": "quantize", "DequantizeLinear": "dequantize", "Shape": "shape", "Size": "shape"}
 
 
+@names_damage
 def onnx_network(path: Path) -> Network:
     """Return the network, in the layout of ONNX (N, C, H, W).
 
     Raises:
-        CheckpointError: if it is no ONNX file.
+        CheckpointError: if it is no ONNX file, or a damaged one.
     """
     model = load_onnx(path)
     graph = model.graph
@@ -122,7 +124,7 @@ def _operation(node: onnx.NodeProto, constants: Mapping[str, Any]) -> Operation:
     if node.op_type == "Gemm" and attributes.get("transA"):
         product = Product("matmul", axis=0)
     return Operation(
-        next(o for o in node.output if o),
+        next((o for o in node.output if o), node.name),
         node.op_type,
         inputs[:1] if quantization else inputs,
         tuple(o for o in node.output if o),

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from attendc.converters.damage import names_damage
 from attendc.converters.read_savedmodel import read_meta_graph
 from attendc.network.build import network_of
 from attendc.network.shapes import bytes_of, join
@@ -52,6 +53,7 @@ class _Graph:
         return self.constants.get(_key(node.input[1])) if len(node.input) > 1 else None
 
 
+@names_damage
 def savedmodel_network(path: Path) -> Network:
     """Return the network, in the layout of TensorFlow (N, H, W, C).
 
@@ -91,7 +93,10 @@ def _shapes(definition: Any, image: str, images: int) -> dict[str, tuple[list[in
     next(n for n in sized.node if n.name == image).attr["shape"].shape.dim[0].size = images
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(sized, name="")
+        try:
+            tf.import_graph_def(sized, name="")
+        except tf.errors.OpError as e:
+            raise ValueError(e.message) from e
     found = {}
     for tensor in (t for o in graph.get_operations() for t in o.outputs):
         is_known = tensor.shape.is_fully_defined()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import op_name, read_model, type_name
 from attendc.network.build import network_of
 from attendc.network.shapes import FREE, bytes_of
@@ -24,11 +25,12 @@ _ACTIVATIONS = {1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH"}
 """ActivationFunctionType of the schema, as far as it computes anything."""
 
 
+@names_damage
 def tflite_network(path: Path) -> Network:
     """Return the network of the first subgraph, in its own layout (N, H, W, C).
 
     Raises:
-        CheckpointError: if it is no TFLite file.
+        CheckpointError: if it is no TFLite file, or a damaged one.
     """
     model = read_model(path)
     graph = model.subgraphs[0]

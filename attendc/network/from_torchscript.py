@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor as Values
 
+from attendc.converters.damage import names_damage
 from attendc.errors import CheckpointError
 from attendc.network.build import network_of
 from attendc.network.from_graph import dtype_name, products
@@ -29,6 +30,7 @@ _PLUMBING = (*_CONSTANTS, "prim::ListConstruct")
 _PACKED = {"Conv2dPackedParamsBase": _Q.conv2d_unpack, "LinearPackedParamsBase": _Q.linear_unpack}
 
 
+@names_damage
 def torchscript_network(path: Path, input_shape: tuple[int, int, int] | None) -> Network:
     """Return the network, in the layout of torch (N, C, H, W); without `input_shape` (C, H, W) shapes are unknown.
 

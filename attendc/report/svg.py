@@ -5,6 +5,7 @@ No attribute `style` is written, so that a page may forbid inline styles; classe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -27,6 +28,9 @@ _PATHS = {
         *((1.1, 0.6), (0.6, 1.1), (0, 0.5), (-0.6, 1.1), (-1.1, 0.6), (-0.5, 0)),
     ),
 }
+
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Source: Extensible Markup Language 1.0, section 2.2: what may stand in no file, not even escaped."""
 
 
 def number(value: float) -> str:
@@ -61,7 +65,7 @@ class Drawing:
         """Return the whole as a file of its own, with the style sheet that it carries."""
         root, _, rest = str(self.markup()).removeprefix("<svg ").partition(">")
         opened = f'<svg xmlns="http://www.w3.org/2000/svg" {root}><style>{style}</style>'
-        return Markup(opened + rest + "\n")
+        return Markup(_NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", opened + rest) + "\n")
 
     def text(
         self, at: tuple[float, float], words: str, *, anchor: str = "start", kind: str = "", turned: bool = False

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nets import SMALL, STAMP, Built
+from nets import SMALL, STAMP, Built, Call
 from torch import nn
 
 from attendc.compress.capture import capture
@@ -75,6 +75,16 @@ def test_the_filters_of_a_depthwise_layer_come_back_in_torchs_order(tmp_path: Pa
     assert inspect_savedmodel(tmp_path / "x")["ops"]["DepthwiseConv2dNative"] == 1
     found = savedmodel_quant_table(tmp_path / "x").layers.values()
     assert list(found) == list(quant_table(quantized).layers.values())
+
+
+def test_a_difference_of_activations_reads_back(tmp_path: Path) -> None:
+    """(x - mean) * 1/scale, the first step of quantizing it, looks like (integers - zero point) * scale."""
+    graph = capture(nn.Sequential(nn.Conv2d(1, 4, 1), Call(lambda x: x - x.mean(1, True)), nn.Flatten(1)), SMALL)
+    ranges = {n.name: QuantParams((0.1,), (3,)) for n in graph.graph.nodes}
+    quantized = apply_plan(graph, plan_from_ranges(graph, ranges))
+    write_savedmodel(tmp_path / "x", quantized, STAMP)
+    found = savedmodel_quant_table(tmp_path / "x").activations
+    assert sorted(found.values()) == sorted(quant_table(quantized).activations.values())
 
 
 def test_a_float_model_has_no_integers(savedmodels: dict[str, Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,14 @@ def test_each_reader_dequantizes_for_itself(built: Built, seen: Tensor) -> None:
     assert max(before) > 1
     assert after == [1] * sum(before)
     assert torch.equal(graph(seen), quantized(seen))
+
+
+def test_a_float_linear_layer_over_images_of_one_pixel_converts(seen: Tensor, tmp_path: Path) -> None:
+    """As in the last blocks of ConvNeXt, on an image that they have made that small."""
+    torch.manual_seed(0)
+    layer = nn.Linear(4, 6)
+    pixel = Call(lambda x: layer(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+    graph = capture(nn.Sequential(nn.Conv2d(1, 4, 8), pixel, nn.ReLU(), nn.Flatten(1)).eval(), SMALL)
+    write_tflite(tmp_path / "x", graph, dataclasses.replace(STAMP, dtype="float32"))
+    assert inspect_tflite(tmp_path / "x")["transposes"] == 0
+    assert torch.allclose(tflite_runner(tmp_path / "x")(seen), graph(seen), atol=1e-5)

@@ -47,6 +47,11 @@ def test_words_are_only_words_and_the_bytes_are_the_same() -> None:
     assert drawn == draw_network(odd, "x<y")
 
 
+def test_a_name_with_what_xml_has_no_words_for_is_drawn() -> None:
+    root = ET.fromstring(draw_network(network(["a\x00b\x1f\ud800"], []), "net"))
+    assert "a\N{REPLACEMENT CHARACTER}b" + 2 * "\N{REPLACEMENT CHARACTER}" in [t.text for t in root.iter(f"{SVG}text")]
+
+
 def test_what_moves_numbers_is_drawn_with_its_layer() -> None:
     groups, edges = merged(
         network(["input", "conv2d", "permute", "reshape", "add", "output"], [(i, i + 1) for i in range(5)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from attendc.network.build import network_of
 from attendc.network.types import INPUT, OUTPUT, Listing, Operation, Quantization, Tensor
 
@@ -88,3 +90,17 @@ def test_arithmetic_on_sizes_is_no_layer() -> None:
     )
     assert [n.op for n in found.layers] == ["reshape"]
     assert [(e.source, e.target) for e in found.edges] == [("x", "reshape"), ("reshape", "reshape (output)")]
+
+
+@pytest.mark.parametrize(
+    ("operations", "said"),
+    [
+        ((op("relu", "x"), op("conv", "relu"), op("relu", "conv")), "the tensor relu is written twice"),
+        ((op("x", "x"),), "the tensor x is written twice"),
+        ((op("conv", "relu"), op("relu", "x")), "conv reads relu before it is written"),
+        ((op("conv", "conv"),), "conv reads conv before it is written"),
+    ],
+)
+def test_what_could_not_run_is_no_network(operations: tuple[Operation, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        network_of(listing(*operations, output="conv"))
