@@ -76,7 +76,7 @@ def load_torchscript(path: Path, engine: str = "", *, extra: dict[str, str] | No
     try:
         with quantized_engine(engine):
             return torch.jit.load(str(path), map_location="cpu", _extra_files=extra)  # type: ignore[no-untyped-call]
-    except (RuntimeError, ValueError, OSError) as e:
+    except (RuntimeError, LookupError, ValueError, OSError) as e:
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
         raise CheckpointError(f"{path} is no readable TorchScript file: {reason}", hint="Convert it again") from e
 

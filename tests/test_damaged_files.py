@@ -171,6 +171,14 @@ def test_what_may_not_be_read_is_named(kind: str, whole: dict[str, Path], tmp_pa
     assert [o for r in READERS[kind] if "FAULT" in (o := outcome(r, path)) or o == "reads"] == []
 
 
+def test_an_archive_that_says_it_is_encrypted_is_named(whole: dict[str, Path], tmp_path: Path) -> None:
+    content = bytearray(whole["pt2"].read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # the flags of the last entry of its directory
+    (tmp_path / "x.pt2").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.pt2 is no quantized graph of attendc's: .* is encrypted"):
+        load_program(tmp_path / "x.pt2")
+
+
 # What LiteRT would end the process over
 
 
@@ -207,6 +215,10 @@ def windowless(graph, operator) -> None:  # type: ignore[no-untyped-def]
     operator.builtinOptions.strideH = 0
 
 
+def zeroless(graph, operator) -> None:  # type: ignore[no-untyped-def]
+    graph.tensors[operator.inputs[1]].quantization.zeroPoint = [0, 0]
+
+
 def other_type(graph, operator) -> None:  # type: ignore[no-untyped-def]
     graph.tensors[operator.outputs[0]].type = 0
 
@@ -229,6 +241,12 @@ def test_an_edit_that_would_end_the_process_is_named(
     path = edited(files["tflite"], tmp_path / "x.tflite", change)
     with pytest.raises(CheckpointError, match=rf"x\.tflite is damaged: DEPTHWISE_CONV_2D .*{said}. Convert it again"):
         tflite_runner(path)
+
+
+def test_scales_without_their_zero_points_are_no_quantization(files: dict[str, Path], tmp_path: Path) -> None:
+    path = edited(files["tflite"], tmp_path / "x.tflite", zeroless)
+    with pytest.raises(CheckpointError, match=r"x\.tflite is damaged.*: 4 scales have 2 zero points"):
+        inspect_file(CheckpointRequest(path))
 
 
 def test_a_file_that_is_written_again_as_it_was_is_not_damaged(

@@ -52,7 +52,7 @@ def inspect_command(file: Path, **given: Any) -> None:
 
 def _print(console: Console, file: Path, found: dict[str, Any]) -> None:
     layers, files = found.pop("layers", None), found.pop("files", None)
-    sums, drawing = found.pop("totals", None), found.pop("drawing", None)
+    sums, drawing, why = (found.pop(key, None) for key in ("totals", "drawing", "no_layers"))
     console.table(str(file), ("what", "value"), [(key, _short(value)) for key, value in found.items()])
     if files is not None:
         columns = ("format", "dtype", "bytes")
@@ -60,6 +60,8 @@ def _print(console: Console, file: Path, found: dict[str, Any]) -> None:
         console.table("its files", ("file", *columns), rows)
     if layers is not None:
         console.table(totals_line(sums), LAYER_COLUMNS, layer_texts(layers), whole=True)
+    if why is not None:
+        console.result(f"no layers: {why}")
     if drawing is not None:
         console.result(f"drawing: {drawing}")
 

@@ -18,6 +18,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,12 @@ _EXPRESSION = (
 _FUNCTION = re.compile(r"[A-Z]\w*|s\d+|u\d+|oo|int_oo")
 """sympy's classes and torch's symbols: all begin with a capital, but for the symbols themselves and infinity."""
 
+_DAMAGE = (
+    *(AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading makes of an archive whose entries do not fit, or are encrypted or packed."""
+
 
 def checked_archive(path: Path) -> io.BytesIO:
     """Return the archive, written anew from what was checked, so that torch reads nothing else.
@@ -61,7 +68,7 @@ def checked_archive(path: Path) -> io.BytesIO:
         held = _read(path)
         _check_pickles(path, held)
         _check_graph(path, json.loads(held[_MODEL]))
-    except (OSError, EOFError, KeyError, ValueError, RecursionError, zipfile.BadZipFile, NotImplementedError) as e:
+    except _DAMAGE as e:
         reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
         raise CheckpointError(
             f"{path} is no quantized graph of attendc's: {reason}", hint="Make it again with attendc quantize"

@@ -9,7 +9,7 @@ import dataclasses
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attendc.converters.damage import names_damage
 from attendc.converters.read_onnx import inspect_onnx
@@ -23,6 +23,10 @@ from attendc.network.from_tflite import tflite_network
 from attendc.network.rows import layer_rows, totals
 from attendc.network.types import Network
 from attendc.request import CheckpointRequest
+from attendc.types import Preprocess
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["inspect_file"]
 
@@ -42,7 +46,8 @@ def inspect_file(
 ) -> dict[str, Any]:
     """Return what is known of a .tflite, .onnx, .pt2, TorchScript file, SavedModel, checkpoint, or folder of attendc's.
 
-    `layers` adds `totals` and `layers`, an entry for each operator with shapes, dtypes, scales, MACs and bytes.
+    `layers` adds `totals` and `layers`, an entry for each operator with shapes, dtypes, scales, MACs and bytes; for a
+    checkpoint whose network cannot be traced it adds `no_layers`, the reason.
     `drawing` is an .svg to draw the network into; one that is there is replaced with `force` alone.
 
     Raises:
@@ -56,7 +61,12 @@ def inspect_file(
         return _inspect_folder(path, drawing)
     facts, read = _reader(request)
     if layers or drawing is not None:
-        network = read()
+        try:
+            network = read()
+        except CheckpointError as e:
+            if facts["format"] != "checkpoint" or drawing is not None:
+                raise
+            return facts | {"no_layers": e.message}
         if layers:
             facts |= {"totals": totals(network), "layers": layer_rows(network)}
         if drawing is not None:
@@ -119,7 +129,7 @@ def _program(path: Path) -> Found:
 
 def _checkpoint(request: CheckpointRequest) -> Found:
     from attendc.compress.capture import capture
-    from attendc.metrics import count_macs, count_params
+    from attendc.metrics import count_params
     from attendc.network.from_graph import graph_network
     from attendc.opening import open_checkpoint
 
@@ -129,10 +139,22 @@ def _checkpoint(request: CheckpointRequest) -> Found:
         "bytes": request.path.stat().st_size,
         "sha256": opened.weights.sha256,
         "params": count_params(opened.model),
-        "macs": count_macs(opened.model, opened.spec.preprocess.input_shape),
+        "macs": _macs(opened.model, opened.spec.preprocess),
         "spec": dataclasses.asdict(opened.spec),
     }
     return facts, lambda: graph_network(capture(opened.model, opened.spec.preprocess))
+
+
+def _macs(model: nn.Module, preprocess: Preprocess) -> int | None:
+    """Return the MACs of a network; None where it does not take its input."""
+    from attendc.compress.capture import check_classifier, probe
+    from attendc.metrics import count_macs
+
+    try:
+        check_classifier(model, probe(preprocess))
+    except CheckpointError:
+        return None
+    return count_macs(model, preprocess.input_shape)
 
 
 def _torchscript(request: CheckpointRequest) -> Found:

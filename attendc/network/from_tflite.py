@@ -64,7 +64,8 @@ def _shape(tensor: Any) -> Shape:
 def _quantization(found: Any) -> Quantization | None:
     if found is None or found.scale is None or len(found.scale) == 0:
         return None
-    return Quantization(tuple(float(s) for s in found.scale), tuple(int(z) for z in found.zeroPoint))
+    zeros = found.zeroPoint if found.zeroPoint is not None and len(found.zeroPoint) else [0] * len(found.scale)
+    return Quantization(tuple(float(s) for s in found.scale), tuple(int(z) for z in zeros))
 
 
 def _operation(model: Any, number: int, operator: Any, keys: list[str]) -> Operation:

@@ -27,6 +27,15 @@ class Quantization:
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse what a damaged file may say.
+
+        Raises:
+            ValueError: if there are not as many zero points as scales.
+        """
+        if len(self.scale) != len(self.zero_point):
+            raise ValueError(f"{len(self.scale)} scales have {len(self.zero_point)} zero points")
+
 
 @dataclass(frozen=True)
 class Tensor:

@@ -83,3 +83,18 @@ def test_graph_draws_once_and_again_with_force(
 def test_a_drawing_is_an_svg(small_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(small_folder / "model.int8.tflite"), f"--graph={tmp_path / 'net.png'}"]) == 2
     assert "net.png does not end in .svg" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("temporary")
+def test_of_a_network_that_cannot_be_run_it_says_in_a_line_why_there_are_no_layers(
+    small_checkpoint: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = ["inspect", str(small_checkpoint), "--model=nets:small", "--input-shape=3x8x8"]
+    assert main(command) == 0
+    out = capfd.readouterr().out
+    assert "params" in out
+    assert "no layers: the network does not take an input of shape (2, 3, 8, 8): " in out
+    assert main([*command, f"--graph={tmp_path / 'net.svg'}"]) == 3
+    err = capfd.readouterr().err
+    assert err.startswith("error: the network does not take an input")
+    assert err.count("\n") == 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-from nets import NANO, SMALL, small, tiny
+from nets import NANO, SMALL, SMALL_SPEC, small, tiny
 
+from attendc.checkpoint import save_checkpoint
 from attendc.errors import CheckpointError
 from attendc.files import sha256
 from attendc.jobs.inspect import inspect_file
 from attendc.metrics import count_macs, count_params
 from attendc.opening import CheckpointRequest
+from attendc.types import Architecture
 
 COMMON = {"format", "bytes", "ops", "float_ops", "transposes", "inputs", "outputs"}
 
@@ -70,6 +73,46 @@ def test_parameters_and_macs_are_those_of_the_network(small_checkpoint: Path) ->
     net = small("conv_bn_relu")
     assert found["params"] == count_params(net) == 242  # 9*4+4, 9*4*4, 4+4, 4*10+10
     assert found["macs"] == count_macs(net, SMALL.input_shape)
+
+
+class Choosy(torch.nn.Sequential):
+    """A classifier of 1x8x8 whose forward asks what is in its input, which torch.export cannot follow."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = super().forward(x)
+        return y if y.sum() > 0 else -y
+
+
+def choosy() -> Choosy:
+    return Choosy(torch.nn.Flatten(1), torch.nn.Linear(64, 10))
+
+
+@pytest.fixture
+def untraceable(tmp_path: Path) -> CheckpointRequest:
+    architecture = Architecture(f"{__name__}:choosy")
+    save_checkpoint(tmp_path / "x.safetensors", choosy(), dataclasses.replace(SMALL_SPEC, architecture=architecture))
+    return CheckpointRequest(tmp_path / "x.safetensors", model=f"{__name__}:choosy")
+
+
+def test_of_a_checkpoint_that_cannot_be_traced_the_facts_are_told_and_why_not_more(
+    untraceable: CheckpointRequest,
+) -> None:
+    found = inspect_file(untraceable)
+    assert (found["params"], found["macs"], "layers" in found) == (64 * 10 + 10, 64 * 10, False)
+    assert found["no_layers"].startswith("torch.export cannot trace the network: ")
+    assert "no_layers" not in inspect_file(untraceable, layers=False)
+
+
+def test_one_that_cannot_be_traced_cannot_be_drawn(untraceable: CheckpointRequest, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"torch\.export cannot trace the network: .* must not branch on values"):
+        inspect_file(untraceable, drawing=tmp_path / "x.svg")
+    assert not (tmp_path / "x.svg").exists()
+
+
+def test_of_one_that_does_not_take_its_input_the_macs_are_unknown(small_checkpoint: Path) -> None:
+    found = inspect_file(CheckpointRequest(small_checkpoint, model="nets:small", input_shape=(3, 8, 8)))
+    assert (found["params"], found["macs"]) == (242, None)
+    assert found["no_layers"].startswith("the network does not take an input of shape (2, 3, 8, 8): ")
 
 
 @pytest.mark.parametrize("name", ["x.tflite", "x.onnx", "x.pt2", "x.safetensors", "x.pt"])
