@@ -10,9 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from nets import Built
-from torch import Tensor
+from nets import SMALL, Built
+from torch import Tensor, nn
 
+from attendc.compress.capture import capture
 from attendc.compress.graph import call_nodes
 from attendc.compress.plan import QuantPlan
 from attendc.compress.ptq import RANGES, calibrate
@@ -72,6 +73,18 @@ def test_biases_are_corrected_and_weights_are_not(built: Built) -> None:
             if not torch.equal(*pair):
                 changed.add(position)
     assert changed == {2}
+
+
+def test_a_layer_with_one_weight_per_channel_keeps_its_bias(samples: list[Tensor]) -> None:
+    """As a batch norm behind a pool is. NNCF would give it the mean of its output."""
+    torch.manual_seed(0)
+    norm = nn.Conv2d(4, 4, 1, groups=4)
+    norm.bias.data = torch.tensor([1.0, -1.0, 0.5, -0.5])
+    graph = capture(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), norm, nn.Flatten(1)).eval(), SMALL)
+    corrected, _ = calibrate(graph, samples, ranges="mse", context=Context())
+    first, second = call_nodes(corrected.graph, torch.ops.aten.conv2d.default)
+    assert torch.equal(constant(corrected, second.args[2]), norm.bias)  # type: ignore[arg-type]
+    assert not torch.equal(constant(corrected, first.args[2]), constant(graph, first.args[2]))  # type: ignore[arg-type]
 
 
 def test_the_graph_that_was_given_is_not_changed(built: Built, samples: list[Tensor], seen: Tensor) -> None:
