@@ -21,7 +21,7 @@ from attendc.errors import CheckpointError
 from attendc.runtimes import load_torchscript
 from attendc.types import METADATA_FILE, Layer, QuantTable
 
-__all__ = ["inspect_torchscript", "torchscript_quant_table"]
+__all__ = ["inspect_torchscript", "told_layers", "torchscript_quant_table"]
 
 _Q = torch.ops.quantized
 _QUANTIZE, _DEQUANTIZE, _TANH = "aten::quantize_per_tensor", "aten::dequantize", "aten::tanh"
@@ -66,7 +66,7 @@ def torchscript_quant_table(path: Path) -> QuantTable:
     """
     module, extra = _load(path)
     nodes = list(_computing(module))
-    told = [_packed_layer(path, one) for one in _parsed(path, extra[LAYERS_FILE], [])]
+    told = told_layers(path, extra[LAYERS_FILE])
     layers = [n for n in nodes if n.kind() in _LAYERS]
     if len(told) != len(layers):
         raise CheckpointError(f"{path} has {len(layers)} int8 layers and tells of {len(told)}", hint="Convert it again")
@@ -75,6 +75,15 @@ def torchscript_quant_table(path: Path) -> QuantTable:
     activations = {name: p for name, p in params.items() if name not in negations}
     table = {own.name: _layer(path, node, own, params) for own, node in zip(told, layers, strict=True)}
     return QuantTable(activations, table)
+
+
+def told_layers(path: Path, text: str | bytes) -> list[PackedLayer]:
+    """Return the layers that LAYERS_FILE tells of, in the order of their calls; none of an empty text.
+
+    Raises:
+        CheckpointError: if it is no such list.
+    """
+    return [_packed_layer(path, one) for one in _parsed(path, text, [])]
 
 
 def _load(path: Path) -> tuple[Any, dict[str, Any]]:

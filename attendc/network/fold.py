@@ -20,6 +20,7 @@ __all__ = ["drop_shapes", "fold_constants", "fold_quantization"]
 def fold_quantization(listing: Listing) -> Listing:
     """Leave out each quantize and dequantize that only says what the integers of one tensor mean.
 
+    A constant that is dequantized by several scales is a tensor for each, under the one name that it has in the file.
     A quantize stays where others read the same tensor in float, or with another scale: there it does work. An input
     of the network keeps its dtype.
     """
@@ -37,6 +38,9 @@ def fold_quantization(listing: Listing) -> Listing:
             source, result = operation.inputs[0], operation.outputs[0]
             tensors[source] = replace(tensors[source], quantization=operation.quantization)
             names[result] = source
+        elif operation.role == "dequantize" and tensors[operation.inputs[0]].bytes is not None:
+            # A constant whose integers mean something else here than elsewhere; it is stored once.
+            tensors[operation.outputs[0]] = replace(tensors[operation.inputs[0]], quantization=operation.quantization)
         else:
             if operation.role == "quantize":
                 result = operation.outputs[0]

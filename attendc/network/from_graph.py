@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from attendc.network.build import network_of
 from attendc.network.shapes import bytes_of, join
 from attendc.network.types import Listing, Network, Operation, Product, Quantization, Shape, Tensor
 
-__all__ = ["dtype_name", "graph_network", "products"]
+__all__ = ["details", "dtype_name", "graph_network", "products"]
 
 _Q = torch.ops.quantized_decomposed
 _QUANTIZE = (_Q.quantize_per_tensor.default, _Q.quantize_per_channel.default)
@@ -98,7 +99,7 @@ def _operation(gm: fx.GraphModule, node: fx.Node) -> Operation:
             node.name, op, inputs[:1], outputs, role=role, quantization=_quantization(gm, node), module=_module(node)
         )
     product = Product("transposed", axis=1) if given.get("transposed") else products(op)
-    return Operation(node.name, op, inputs, outputs, product=product, detail=_detail(given), module=_module(node))
+    return Operation(node.name, op, inputs, outputs, product=product, detail=details(given), module=_module(node))
 
 
 def _nodes(value: object) -> list[fx.Node]:
@@ -114,8 +115,8 @@ def _quantization(gm: fx.GraphModule, node: fx.Node) -> Quantization:
     return Quantization((float(scale),), (int(zero),))  # type: ignore[arg-type]
 
 
-def _detail(given: dict[str, Any]) -> str:
-    """Return what of the attributes is not as in most layers."""
+def details(given: Mapping[str, Any]) -> str:
+    """Return what of the attributes of an aten operator is not as in most layers: `stride 2, groups 16`."""
     found = [(word, given.get(word)) for word in ("stride", "groups", "dilation")]
     numbers = [(word, max(v, default=1) if isinstance(v, tuple | list) else v) for word, v in found if v]
     return ", ".join(f"{word} {value}" for word, value in numbers if isinstance(value, int) and value > 1)

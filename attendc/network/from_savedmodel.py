@@ -5,6 +5,7 @@ An int8 SavedModel simulates: it rounds with plain operators. Those are read as 
 1. Cast to integers of Maximum, Minimum, AddV2, Round, Mul is a quantize.
 2. Mul of Sub of Cast from integers is a dequantize; where zero stands for zero there is no Sub.
 3. A BiasAdd that alone reads a layer belongs to it.
+4. An Identity that is an output names what it reads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ __all__ = ["savedmodel_network"]
 _PRODUCTS = {
     "Conv2D": Product("conv"),
     "DepthwiseConv2dNative": Product("conv"),
-    "Conv2DBackpropInput": Product("transposed", data=2, weight=1),  # inputs: sizes of the output, weight, activation
     "MatMul": Product("matmul"),
     "BatchMatMulV2": Product("matmul"),
 }
@@ -67,8 +67,10 @@ def savedmodel_network(path: Path) -> Network:
     tensors = {name: Tensor(name, shape, dtype) for name, (shape, dtype) in graph.known.items()}
     tensors |= {name: _constant(name, value) for name, value in graph.constants.items()}
     operations = _with_biases(_operations(graph))
-    outputs = {_key(t.name): _key(t.name) for t in signature.outputs.values()}
-    return network_of(Listing(tuple(operations), tensors, inputs, outputs))
+    ends = {_key(t.name): graph.nodes[_key(t.name)] for t in signature.outputs.values()}
+    outputs = {name: _key(n.input[0]) if n.op == "Identity" else name for name, n in ends.items()}  # rule 4
+    left = tuple(o for o in operations if o.name in outputs.values() or o.name not in outputs)
+    return network_of(Listing(left, tensors, inputs, outputs))
 
 
 def _graph(definition: Any, image: str) -> _Graph:

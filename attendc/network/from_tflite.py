@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def tflite_network(path: Path) -> Network:
     graph = model.subgraphs[0]
     keys = _keys(graph.tensors)
     tensors = {key: _tensor(model, key, t) for key, t in zip(keys, graph.tensors, strict=True)}
-    operations = tuple(_operation(model, n, o, keys) for n, o in enumerate(graph.operators))
+    operations = tuple(_unpacked(_operation(model, n, o, keys), tensors) for n, o in enumerate(graph.operators))
     outputs = {keys[i]: keys[i] for i in graph.outputs}
     return network_of(Listing(operations, tensors, tuple(keys[i] for i in graph.inputs), outputs))
 
@@ -85,6 +87,14 @@ def _operation(model: Any, number: int, operator: Any, keys: list[str]) -> Opera
         product=product,
         detail=_detail(options),
     )
+
+
+def _unpacked(operation: Operation, tensors: Mapping[str, Tensor]) -> Operation:
+    """Return a DEQUANTIZE of a constant as what says that a layer computes with the float value of it."""
+    read = tensors.get(operation.inputs[0]) if operation.op == "DEQUANTIZE" else None
+    if read is None or read.bytes is None:
+        return operation
+    return replace(operation, role="dequantize", quantization=read.quantization)
 
 
 def _detail(options: Any) -> str:

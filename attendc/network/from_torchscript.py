@@ -2,12 +2,16 @@
 
 A TorchScript file has no shapes: where the size of an input is known the graph is run once on zeros, for one image and
 for two, and every tensor in it looked at.
+
+The weights of an int8 file are packed for engines, some of them wider, with zeros: bytes are those of what is packed,
+MACs those of the layer itself, of which the file tells.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,12 @@ import torch
 from torch import Tensor as Values
 
 from attendc.converters.damage import names_damage
+from attendc.converters.read_torchscript import told_layers
+from attendc.converters.to_torchscript import LAYERS_FILE
+from attendc.converters.torchscript_int8 import PackedLayer
 from attendc.errors import CheckpointError
 from attendc.network.build import network_of
-from attendc.network.from_graph import dtype_name, products
+from attendc.network.from_graph import details, dtype_name, products
 from attendc.network.shapes import bytes_of, join
 from attendc.network.types import Listing, Network, Operation, Product, Quantization, Tensor
 from attendc.runtimes import load_torchscript
@@ -27,6 +34,7 @@ __all__ = ["torchscript_network"]
 _Q = torch.ops.quantized
 _CONSTANTS = ("prim::Constant", "prim::GetAttr")
 _PLUMBING = (*_CONSTANTS, "prim::ListConstruct")
+_LAYERS = ("quantized::conv2d", "quantized::linear")
 _PACKED = {"Conv2dPackedParamsBase": _Q.conv2d_unpack, "LinearPackedParamsBase": _Q.linear_unpack}
 
 
@@ -37,7 +45,8 @@ def torchscript_network(path: Path, input_shape: tuple[int, int, int] | None) ->
     Raises:
         CheckpointError: if the file cannot be read, or does not take such an input.
     """
-    module = load_torchscript(path).eval()
+    extra = {LAYERS_FILE: ""}
+    module = load_torchscript(path, extra=extra).eval()
     graph = module.inlined_graph
     seen = _seen(path, module, input_shape)
     nodes = list(graph.nodes())
@@ -45,7 +54,8 @@ def torchscript_network(path: Path, input_shape: tuple[int, int, int] | None) ->
     values = [v for v in graph.inputs() if _is_tensor(v)]
     values += [o for n in nodes if n.kind() not in _CONSTANTS for o in n.outputs() if _is_tensor(o) or _is_list(o)]
     tensors = {v.debugName(): _tensor(v.debugName(), seen) for v in values} | stored
-    operations = tuple(_operation(n, tensors) for n in nodes if n.kind() not in _PLUMBING and _written(n))
+    own = _own(nodes, told_layers(path, extra[LAYERS_FILE]))
+    operations = tuple(_operation(n, tensors, own) for n in nodes if n.kind() not in _PLUMBING and _written(n))
     inputs = tuple(v.debugName() for v in graph.inputs() if _is_tensor(v))
     outputs = {v.debugName(): v.debugName() for v in graph.outputs() if v.debugName() in tensors}
     return network_of(Listing(operations, tensors, inputs, outputs))
@@ -127,16 +137,39 @@ def _constant(name: str, value: Values) -> Tensor:
     return Tensor(name, shape, dtype, _quantization(value), size)
 
 
-def _operation(node: Any, tensors: Mapping[str, Tensor]) -> Operation:
+def _own(nodes: list[Any], told: list[PackedLayer]) -> dict[str, PackedLayer]:
+    """Return by the name of its output each layer as it was before it was packed."""
+    layers = [n.output().debugName() for n in nodes if n.kind().startswith(_LAYERS)]
+    return dict(zip(layers, told, strict=True)) if len(layers) == len(told) else {}
+
+
+def _operation(node: Any, tensors: Mapping[str, Tensor], own: Mapping[str, PackedLayer]) -> Operation:
     inputs = tuple(name for value in node.inputs() for name in _read(value, tensors))
     outputs = _written(node)
     space, _, op = node.kind().partition("::")
+    product, packed = _product(node, op.removesuffix("_relu")), own.get(outputs[0])
+    if product is not None and packed is not None:
+        product = replace(product, own=packed.shape)
     return Operation(
         outputs[0],
         op if space == "aten" else node.kind(),
         inputs,
         tuple(outputs),
-        product=_product(node, op.removesuffix("_relu")),
+        product=product,
+        detail=_detail(node),
+    )
+
+
+def _detail(node: Any) -> str:
+    """Return what of the attributes is not as in most layers."""
+    values = list(node.inputs())
+    if node.kind().startswith("quantized::conv2d"):
+        packed = values[1].toIValue()
+        given = {"stride": _Q.conv2d_stride(packed), "groups": _Q.conv2d_groups(packed)}
+        return details(given | {"dilation": _Q.conv2d_dilation(packed)})
+    names = [a.name for a in torch._C.parse_schema(node.schema()).arguments] if "(" in node.schema() else []
+    return details(
+        {n: v.toIValue() for n, v in zip(names, values, strict=False) if n in ("stride", "groups", "dilation")}
     )
 
 

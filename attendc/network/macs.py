@@ -31,11 +31,11 @@ def macs_of(operation: Operation, tensors: Mapping[str, Tensor]) -> int | None:
         if query is None or key is None or value is None:
             return None
         return math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
-    data, weight = read[product.data], read[product.weight]
+    data, weight = read[product.data], read[product.weight] if product.own is None else product.own
     if out is None or data is None or weight is None:
         return None
     if product.kind == "conv":  # rule 1
-        return math.prod(out) * math.prod(weight) // max(out[product.axis], 1)
+        return math.prod(out) // max(out[product.axis], 1) * math.prod(weight)
     if product.kind == "transposed":  # rule 2
         return math.prod(data) * math.prod(weight) // max(data[product.axis], 1)
     return math.prod(out) * data[product.axis]  # rule 3

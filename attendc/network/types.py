@@ -66,12 +66,14 @@ class Product:
         weight: position of the weight among the inputs.
         axis: of the channels: of the output (`conv`), of the activation (`transposed`), or the axis that is summed
             over (`matmul`).
+        own: shape of the weight where the file holds it with zeros that an engine wants.
     """
 
     kind: Literal["conv", "transposed", "matmul", "attention"]
     data: int = 0
     weight: int = 1
     axis: int = -1
+    own: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,6 @@ from nets import SMALL, Built
 
 from attendc.metrics import count_macs
 from attendc.network.from_graph import graph_network
-from attendc.network.from_onnx import onnx_network
-from attendc.network.from_tflite import tflite_network
 from attendc.network.from_torchscript import torchscript_network
 from attendc.network.rows import totals
 from attendc.network.types import Network, Node
@@ -24,19 +22,6 @@ GROUPED = 4 * 4 * 8 * (3 * 3 * 2)  # 8 channels of 4x4, 3x3 from the 2 channels 
 
 def of(network: Network, *words: str) -> list[Node]:
     return [n for n in network.layers if any(w in n.op.lower().replace("_", "") for w in words)]
-
-
-@pytest.fixture(scope="module")
-def networks(built: Built, files: dict[str, Path]) -> dict[str, Network]:
-    return {
-        "graph": graph_network(built.floating),
-        "tflite": tflite_network(files["tflite_float32"]),
-        "onnx": onnx_network(files["onnx_float32"]),
-        "torchscript": torchscript_network(files["torchscript_float32"], (1, 8, 8)),
-        "graph int8": graph_network(built.quantized),
-        "tflite int8": tflite_network(files["tflite"]),
-        "onnx int8": onnx_network(files["onnx"]),
-    }
 
 
 @pytest.mark.parametrize("kind", ["graph", "onnx", "torchscript"])
