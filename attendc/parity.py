@@ -7,7 +7,7 @@ measured as agreement too, but gated as accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from typing import Any
@@ -113,14 +113,20 @@ def verify(
     gates: Gates,
     context: Context,
     has_labels: bool = True,
+    witnesses: bool = True,
 ) -> tuple[Report, dict[str, Tensor]]:
     """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any.
+
+    `witnesses`: ask TensorFlow too, its reference kernels and its own converter; a process each.
 
     Return the report, and the logits (N, classes) of each runner by its name.
 
     A runner that saw fewer images (the witness) has the logits of the first N.
     """
-    outputs, notes = _outputs(candidates, network, graph, images, preprocess, context)
+    makers = runners_of(candidates, network, graph)
+    if not witnesses:
+        makers = {name: make for name, make in makers.items() if name not in _WITNESSES}
+    outputs, notes = _outputs(makers, network, images, preprocess, context)
     step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
     pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
     targets = torch.from_numpy(images.targets)
@@ -141,9 +147,8 @@ def verify(
 
 
 def _outputs(
-    candidates: Sequence[Candidate],
+    makers: Mapping[str, Callable[[], Runner]],
     network: torch.nn.Module,
-    graph: fx.GraphModule | None,
     images: Images,
     preprocess: Preprocess,
     context: Context,
@@ -153,7 +158,7 @@ def _outputs(
     witnessed = min(len(images), max(FEWEST_WITNESSED, WITNESS_MACS // max(macs, 1)))
     outputs: dict[str, Tensor] = {}
     notes: list[str] = []
-    for name, make in runners_of(candidates, network, graph).items():
+    for name, make in makers.items():
         count = witnessed if name == WITNESS else len(images)
         try:
             outputs[name] = _run(name, make(), images, preprocess, count, context)
