@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 __all__ = ["follow_sizes"]
 
@@ -29,8 +29,9 @@ _FOLLOWED: Mapping[object, Callable[..., Any]] = {
 """Operator that takes sizes -> the same as a trace follows it."""
 
 
-def follow_sizes(gm: fx.GraphModule) -> fx.GraphModule:
+def follow_sizes(gm: nn.Module) -> nn.Module:
     """Rewrite, in place, what reads a size from a tensor and what takes such a size, and return the graph."""
+    assert isinstance(gm, fx.GraphModule)
     for node in gm.graph.find_nodes(op="call_function", target=aten.sym_size.int):
         node.target = torch.Tensor.size
     for node in gm.graph.nodes:
