@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KINDS", "MOVES", "family"]
+__all__ = ["KINDS", "MOVES", "family", "is_clip"]
 
 MOVES = "moves"
 """The family of operators that only move numbers: reshape, transpose, slice, concatenate and their like."""
@@ -41,11 +41,20 @@ _FAMILY = {name: kind for kind, names in _NAMES.items() for name in names.split(
 _FUSED = re.compile(r"(relu6?|addrelu|addmmrelu)$")
 
 
+def is_clip(op: str) -> bool:
+    """Return whether an operator is a ReLU or another that only bounds numbers."""
+    return _plain(op) in ("relu", "relu6", "relun1to1", "relu0to1", "clip", "clamp", "hardtanh")
+
+
 def family(op: str) -> str:
     """Return one of KINDS.
 
     Capitals and underscores do not count, so that `FULLY_CONNECTED`, `_convolution` and `Conv` are found by one
     table; `quantized::conv2d_relu` is the convolution that it begins with.
     """
-    plain = re.sub(r"[^a-z0-9]", "", op.rpartition("::")[2].lower())
+    plain = _plain(op)
     return _FAMILY.get(plain) or _FAMILY.get(_FUSED.sub("", plain)) or "other"
+
+
+def _plain(op: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", op.rpartition("::")[2].lower())

@@ -1,8 +1,10 @@
-"""Fewer boxes in a drawing: operators that only move numbers are drawn with the layer that they belong to.
+"""Fewer boxes in a drawing: operators that only move or clip numbers are drawn with the layer that they belong to.
 
 1. What alone reads a layer belongs to it, if it reads nothing else.
 2. Else, what only one layer reads belongs to that.
-3. What reads several tensors (a concatenation) is drawn by itself, and so is what neither rule places.
+3. A ReLU, whatever its bounds, that alone reads a convolution, a matrix product or arithmetic belongs to it: runtimes
+   compute both at once, and between them there are no integers.
+4. What reads several tensors (a concatenation) is drawn by itself, and so is what no rule places.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from attendc.network.families import MOVES, family
+from attendc.network.families import MOVES, family, is_clip
 from attendc.network.types import INPUT, OUTPUT, Edge, Network, Node
 
 __all__ = ["Group", "merged"]
+
+_CLIPPED = ("convolution", "matrix product", "arithmetic")
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,13 @@ def _owners(network: Network, by_name: dict[str, Node]) -> dict[str, str]:
         out[edge.source].append(edge)
     owner: dict[str, str] = {}
     for node in network.nodes:
-        if family(node.op) != MOVES or len(into[node.name]) != 1:  # rule 3
+        if len(into[node.name]) != 1:  # rule 4
             continue
         source, targets = into[node.name][0].source, out[node.name]
+        if is_clip(node.op) and family(by_name[source].op) in _CLIPPED and len(out[source]) == 1:  # rule 3
+            owner[node.name] = source
+        if family(node.op) != MOVES:
+            continue
         belongs_here = owner.get(source) == node.name  # by rule 2, so this one cannot belong to it
         if by_name[source].op != INPUT and len(out[source]) == 1 and not belongs_here:  # rule 1
             owner[node.name] = source

@@ -65,6 +65,19 @@ def test_what_moves_numbers_is_drawn_with_its_layer() -> None:
     ]
 
 
+def test_a_relu_is_drawn_with_the_layer_that_it_alone_reads() -> None:
+    ops = ["input", "Conv", "Clip", "reshape", "mul", "relu", "output"]  # the mul reads the input, too
+    groups, edges = merged(network(ops, [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (4, 5), (5, 6)]))
+    told = [(g.main.op, [n.op for n in g.after]) for g in groups]
+    assert told == [("input", []), ("Conv", ["Clip", "reshape"]), ("mul", ["relu"]), ("output", [])]
+    assert len(edges) == 4
+
+
+def test_a_relu_of_what_others_read_too_is_drawn_by_itself() -> None:
+    groups, _ = merged(network(["input", "Conv", "Relu", "Add"], [(0, 1), (1, 2), (1, 3), (2, 3)]))
+    assert [g.main.op for g in groups] == ["input", "Conv", "Relu", "Add"]
+
+
 def test_moves_between_two_branches_find_one_owner() -> None:
     ops = ["input", "conv2d", "slice", "reshape", "add", "output"]
     groups, _ = merged(network(ops, [(0, 1), (1, 2), (1, 4), (2, 3), (3, 4), (4, 5)]))
