@@ -5,9 +5,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from itertools import combinations
 
+from attendc.network.card import card_lines
 from attendc.network.draw import draw_network
 from attendc.network.families import family
-from attendc.network.merge import merged
+from attendc.network.merge import Group, merged
 from attendc.network.types import Edge, Network, Node, Tensor
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -90,3 +91,10 @@ def test_moves_between_two_branches_find_one_owner() -> None:
 def test_one_table_knows_the_names_of_all_formats() -> None:
     names = ("FULLY_CONNECTED", "Gemm", "quantized::linear_relu", "MatMul", "_convolution", "Conv2D", "nonsense")
     assert [family(n) for n in names] == [*["matrix product"] * 4, *["convolution"] * 2, "other"]
+
+
+def test_a_box_tells_macs_and_bytes_or_that_the_macs_are_unknown() -> None:
+    weight = Tensor("w", (10, 6), "int8", bytes=60)
+    for macs, told in ((60, "60 MACs"), (None, "MACs unknown")):
+        node = Node("n", "linear", (Tensor("y", ("N", 10), "int8"),), (weight,), macs)
+        assert f"{told} \N{MIDDLE DOT} 60 bytes" in [text for text, _ in card_lines(Group(node))]

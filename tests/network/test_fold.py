@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from attendc.network.build import network_of
-from attendc.network.types import INPUT, OUTPUT, Listing, Operation, Quantization, Tensor
+from attendc.network.types import INPUT, OUTPUT, Listing, Operation, Product, Quantization, Tensor
 
 FINE, COARSE = Quantization((0.1,), (3,)), Quantization((0.5,), (0,))
 
@@ -104,3 +104,10 @@ def test_arithmetic_on_sizes_is_no_layer() -> None:
 def test_what_could_not_run_is_no_network(operations: tuple[Operation, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         network_of(listing(*operations, output="conv"))
+
+
+def test_macs_of_a_file_that_takes_four_images_are_those_of_one() -> None:
+    shapes = {"x": (4, 6), "w": (10, 6), "y": (4, 10)}
+    tensors = {n: Tensor(n, s, "float32", bytes=240 if n == "w" else None) for n, s in shapes.items()}
+    product = Operation("y", "Gemm", ("x", "w"), ("y",), product=Product("matmul"))
+    assert network_of(Listing((product,), tensors, ("x",), {"y": "y"})).layers[0].macs == 6 * 10

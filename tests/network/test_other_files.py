@@ -182,6 +182,17 @@ def test_arithmetic_on_sizes_in_an_onnx_file_of_another_s_is_no_layer(tmp_path: 
     assert totals(found)["macs"] == count_macs(Shaping(), SMALL.input_shape) == SHAPING
 
 
+def test_a_gemm_of_a_transposed_input_sums_over_its_first_axis(tmp_path: Path) -> None:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [3, 5], [0.0] * 15)
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [3, 1]), ("y", [1, 5]))]
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w"], ["y"], transA=1)], "g", ends[:1], ends[1:], [weight]
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "x.onnx")
+    found = onnx_network(tmp_path / "x.onnx")
+    assert totals(found)["macs"] == 3 * 5 // 3  # the file takes (3, 1): three images, as far as it tells
+
+
 def test_a_transposed_convolution_spreads_each_input_in_every_format(tmp_path: Path) -> None:
     pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(3, 10))
     graph = raw(nn.Sequential(nn.ConvTranspose2d(1, 3, 2, stride=2), pool).eval())
