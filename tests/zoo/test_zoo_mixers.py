@@ -1,0 +1,17 @@
+"""Networks of norms and linear layers that others wrote, to every target in float32 and int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from zoo.architectures import MIXERS
+from zoo.through import check, go_through
+
+from attendc.data.images import Dataset
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MIXERS)
+def test_it_goes_to_every_target(name: str, mini: Dataset, tmp_path: Path) -> None:
+    check(MIXERS[name], go_through(MIXERS[name], mini, tmp_path))
