@@ -58,7 +58,8 @@ class RecipeError(UsageError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         """Sort them by place, and tell once what several variants share."""
         order = sorted(dict.fromkeys(faults), key=lambda f: (f.file, f.line))
-        super().__init__("\n".join(map(str, order)))
+        super().__init__("")
+        self.message = "\n".join(map(str, order))  # the one error with a line for each fault
         self.faults = tuple(order)
 
     def as_json(self) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def test_an_operator_that_cannot_be_int8_stays_float_and_is_named(tmp_path: Path
     request = AnalyzeRequest(source, tmp_path / "s.svg", importance="l2")
     for _ in range(2):  # measured, and from the cache
         result = analyze_checkpoint(request, Context())
-        assert result["warnings"] == ["stays float: erf.default in 1 (Call): LiteRT has no int8 kernel for it here"]
+        assert result["warnings"] == ["stays float: erf.default in 1 (Call): LiteRT has no int8 kernel for it"]
     assert [r["part"] for r in result["rows"] if r["what"] == "int8"] == ["0", "2", "4"]
 
 
