@@ -21,6 +21,7 @@ from attendc.converters.tflite_schema import (
     add_constant,
     constant,
     drop_unread,
+    has_bias,
     op_name,
     opcode_index,
     quantized_layers,
@@ -41,7 +42,7 @@ def float_activations(model: Any) -> list[str]:
     graph = model.subgraphs[0]
     layers = quantized_layers(model)
     weights = {index for _, index in layers}
-    biases = [(o, _real_bias(model, o)) for o, _ in layers if len(o.inputs) > 2]
+    biases = [(o, _real_bias(model, o)) for o, _ in layers if has_bias(o)]
     for index, tensor in enumerate(graph.tensors):
         if type_name(tensor) == "INT8" and index not in weights:
             _make_float(model, tensor)

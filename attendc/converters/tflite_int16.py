@@ -16,6 +16,7 @@ from attendc.converters.tflite_schema import (
     add_constant,
     constant,
     drop_unread,
+    has_bias,
     op_name,
     quantized_layers,
     set_constant,
@@ -46,7 +47,7 @@ def widen_activations(model: Any) -> None:
     graph = model.subgraphs[0]
     layers = quantized_layers(model)
     weights = {index for _, index in layers}
-    biases = [(o, _wide_bias(model, o)) for o, _ in layers if len(o.inputs) > 2]
+    biases = [(o, _wide_bias(model, o)) for o, _ in layers if has_bias(o)]
     for index, tensor in enumerate(graph.tensors):
         if type_name(tensor) == "INT8" and index not in weights:
             _widen(model, tensor)

@@ -18,6 +18,7 @@ __all__ = [
     "add_constant",
     "constant",
     "drop_unread",
+    "has_bias",
     "op_name",
     "opcode_index",
     "quantized_layers",
@@ -113,6 +114,11 @@ def quantized_layers(model: Any) -> list[tuple[Any, int]]:
     layers = [o for o in graph.operators if op_name(model, o) in LAYERS]
     weights = [(o, unpacked.get(int(o.inputs[1]), int(o.inputs[1]))) for o in layers]
     return [(o, i) for o, i in weights if _is_int8_constant(model, graph.tensors[i])]
+
+
+def has_bias(operator: Any) -> bool:
+    """Return whether a layer reads a bias; of one that is zero throughout, litert-torch leaves -1 in its place."""
+    return len(operator.inputs) > 2 and int(operator.inputs[2]) >= 0
 
 
 def _is_int8_constant(model: Any, tensor: Any) -> bool:

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from nets import MIDDLES, STAMP, Built, build, small
-from torch import Tensor, fx
+from nets import STAMP, Built
 
 from attendc.converters.read_tflite import inspect_tflite, tflite_quant_table
-from attendc.converters.tflite_dynamic import float_activations
-from attendc.converters.tflite_int16 import check_kernels, widen_activations
-from attendc.converters.tflite_schema import read_model, write_model
 from attendc.converters.to_tflite import write_tflite
-from attendc.derived import dynamic_graph, int16_graph
 from attendc.errors import ConversionError, OutputError
 from attendc.qdq import output_params, quant_table
-from attendc.runtimes import tflite_runner
-
-NO_INT16_KERNEL = {"hardswish": "HARD_SWISH"}
 
 
 @pytest.fixture(scope="module")
@@ -69,49 +61,6 @@ def test_a_float_file_is_float(files: dict[str, Path]) -> None:
     assert facts["inputs"] == [{"name": "image", "shape": [1, 8, 8, 1], "dtype": "float32"}]
     assert facts["float_ops"] > 5
     assert facts["transposes"] == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("middle", MIDDLES)
-def test_each_kind_of_operator_is_integer_throughout_and_close_to_its_graph(
-    middle: str, samples: list[Tensor], seen: Tensor, tmp_path: Path
-) -> None:
-    one = build(small(middle), samples, tmp_path)
-    write_tflite(tmp_path / "x", one.quantized, STAMP)
-    facts = inspect_tflite(tmp_path / "x")
-    assert (facts["float_ops"], facts["transposes"], facts["inner_quantize_ops"]) == (0, 0, 0)
-    off = (tflite_runner(tmp_path / "x")(seen) - one.quantized(seen)).abs().max()
-    assert off <= 2.01 * output_params(one.quantized.graph)[0]
-    table = tflite_quant_table(tmp_path / "x")
-    assert set(table.activations.values()) == set(quant_table(one.quantized).activations.values())
-    _check_int16(middle, tmp_path / "x", int16_graph(one.quantized), seen)
-    _check_dynamic(tmp_path / "x", dynamic_graph(one.quantized), seen, output_params(one.quantized.graph)[0])
-
-
-def _check_int16(middle: str, int8: Path, graph: fx.GraphModule, seen: Tensor) -> None:
-    """Of the same file with int16 activations: four of its steps, or a refusal."""
-    model, path = read_model(int8), int8.with_suffix(".int16")
-    widen_activations(model)
-    write_model(path, model)
-    if middle in NO_INT16_KERNEL:
-        with pytest.raises(ConversionError, match=f"no int16 kernel for {NO_INT16_KERNEL[middle]}"):
-            check_kernels(path)
-        return
-    check_kernels(path)
-    assert (tflite_runner(path)(seen) - graph(seen)).abs().max() <= 4.01 * output_params(graph.graph)[0]
-    expected, found = quant_table(graph), tflite_quant_table(path)
-    assert set(found.activations.values()) == set(expected.activations.values())
-    assert sorted(found.layers.values(), key=repr) == sorted(expected.layers.values(), key=repr)
-
-
-def _check_dynamic(int8: Path, graph: fx.GraphModule, seen: Tensor, step: float) -> None:
-    """Of the same file with float activations: a step of the int8 file's output."""
-    model, path = read_model(int8), int8.with_suffix(".dynamic")
-    float_activations(model)
-    write_model(path, model)
-    assert (tflite_runner(path)(seen) - graph(seen)).abs().max() <= 1.01 * step
-    expected = quant_table(graph).layers
-    assert sorted(tflite_quant_table(path).layers.values(), key=repr) == sorted(expected.values(), key=repr)
 
 
 def test_what_cannot_be_converted_leaves_no_file(tmp_path: Path) -> None:
