@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import fx
 
 from attendc import __version__
 from attendc.artefacts import FLOAT_PROGRAM, PROGRAM, Sources, Wish, artefact_entries, graph_entries, write_artefacts
 from attendc.compress.capture import capture
+from attendc.compress.passes.prove import proof_samples
 from attendc.context import Context
 from attendc.converters.program import SavedProgram, load_program, save_program
 from attendc.errors import UsageError
@@ -142,7 +144,9 @@ def _graphs(source: Quantized | Opened | Graphs, context: Context) -> Graphs:
         return source
     if isinstance(source, Quantized):
         return Graphs(source.spec, source.stamp, source.floating, source.graph)
-    graph = capture(source.model, source.spec.preprocess, context=context)
+    inputs = some_inputs(source.spec, context)
+    samples = None if inputs is None else proof_samples(torch.split(inputs, 1))
+    graph = capture(source.model, source.spec.preprocess, samples, context=context)
     stamp = Stamp(__version__, source.weights.sha256, source.spec.labels, source.spec.preprocess)
     return Graphs(source.spec, stamp, graph, None)
 
