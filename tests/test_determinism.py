@@ -35,6 +35,7 @@ FILES = [
     "model.int8.onnx",
     "model.int8.pt2",
     "model.int8.tflite",
+    "model.int8.ts.pt",
 ]
 WAYS = {
     "ptq": ([], FILES),

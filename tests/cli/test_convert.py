@@ -56,7 +56,11 @@ def test_json_is_the_manifest_and_all_of_stdout(
 @pytest.mark.parametrize(
     ("given", "code", "text"),
     [
-        (["--dtype=int8"], 2, "holds no int8 graph. attendc quantize makes a folder with both"),
+        (
+            ["--dtype=int8"],
+            2,
+            "holds no quantized graph, of which int8 is made. attendc quantize makes a folder with both",
+        ),
         (["--to=coreml"], 2, "coreml: choose from tflite, onnx, torchscript"),
         (["--dtype=int4"], 2, "int4: choose from int8, float32"),
         (["--data=nowhere"], 4, "no data at 'nowhere'"),

@@ -95,9 +95,17 @@ def test_another_border_changes_no_integer(request_: ConvertRequest, small_folde
 @pytest.mark.parametrize(
     ("name", "dtypes", "text"),
     [
-        ("model.float32.pt2", ("int8",), r"holds no int8 graph\. attendc quantize makes a folder with both"),
-        ("model.int8.pt2", ("float32",), r"holds no float32 graph\. Give the folder instead"),
-        ("model.int8.pt2", ("int8", "float32"), r"holds no float32 graph\. Give the folder instead"),
+        (
+            "model.float32.pt2",
+            ("int8",),
+            r"holds no quantized graph, of which int8 is made\. attendc quantize makes a folder with both",
+        ),
+        ("model.int8.pt2", ("float32",), r"holds no float graph, of which float32 is made\. Give the folder instead"),
+        (
+            "model.int8.pt2",
+            ("int8", "float32"),
+            r"holds no float graph, of which float32 is made\. Give the folder instead",
+        ),
     ],
 )
 def test_a_graph_of_the_other_dtype_is_refused(
@@ -109,7 +117,9 @@ def test_a_graph_of_the_other_dtype_is_refused(
 
 
 def test_int8_of_a_plain_checkpoint_is_refused(request_: ConvertRequest) -> None:
-    with pytest.raises(UsageError, match=r"small\.safetensors holds no int8 graph\. attendc quantize makes"):
+    with pytest.raises(
+        UsageError, match=r"small\.safetensors holds no quantized graph, of which int8 is made\. attendc quantize makes"
+    ):
         run(request_, dtypes=("int8",))
 
 

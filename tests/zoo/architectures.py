@@ -137,7 +137,6 @@ def _poolformer() -> nn.Module:
 
 CONVNETS: Mapping[str, Member] = {
     "resnet": Member(lambda: _resnet(_timm("resnet").BasicBlock)),
-    "res2net": Member(lambda: _resnet(_timm("res2net").Bottle2neck, base_width=8, block_args={"scale": 4})),
     "densenet": Member(
         lambda: _net("densenet", "DenseNet", block_config=(1, 2, 1), growth_rate=8),
     ),
@@ -145,7 +144,6 @@ CONVNETS: Mapping[str, Member] = {
     "repvgg": Member(_repvgg),
     "mobileone": Member(_mobileone),
     "mobilenetv3": Member(_mobilenetv3),
-    "starnet": Member(lambda: _net("starnet", "StarNet", base_dim=8, depths=[1, 1, 1, 1])),
 }
 """Convolutions, batch norms, and gates at most."""
 
