@@ -27,6 +27,8 @@ from attendc.jobs.inspect import inspect_file
 from attendc.request import CheckpointRequest
 from attendc.runtimes import onnx_runner, tflite_runner, torchscript_runner
 
+pytestmark = pytest.mark.slow  # the shared files are built
+
 X = torch.zeros(1, 1, 8, 8)
 SEED = 5
 

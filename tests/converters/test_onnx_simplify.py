@@ -23,6 +23,8 @@ from attendc.errors import CheckpointError, ConversionError, OutputError
 from attendc.qdq import quant_table
 from attendc.runtimes import onnx_runner
 
+pytestmark = pytest.mark.slow  # onnxsim runs in a process of its own
+
 FAKES = {
     "crash": ("import os\ndef simplify(path): os.abort()", "onnxsim failed and was left out: SIGABRT (120 s and 4096 "),
     "raise": (

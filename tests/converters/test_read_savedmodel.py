@@ -23,6 +23,8 @@ from attendc.qdq import quant_table
 from attendc.runtimes import load_tensorflow
 from attendc.types import QuantParams
 
+pytestmark = pytest.mark.slow  # TensorFlow is imported
+
 
 def test_it_has_one_operator_for_each_of_the_float_graphs(savedmodels: dict[str, Path]) -> None:
     facts = inspect_savedmodel(savedmodels["savedmodel_float32"])

@@ -26,6 +26,8 @@ from attendc.qdq import output_params
 from attendc.runtimes import savedmodel_runner
 from attendc.types import QuantParams
 
+pytestmark = pytest.mark.slow  # TensorFlow is imported
+
 AS_FLOAT = dataclasses.replace(STAMP, dtype="float32", calibration="")
 
 

@@ -16,6 +16,8 @@ from attendc.engines import engines
 from attendc.qdq import output_params, quant_table
 from attendc.runtimes import load_torchscript, torchscript_runner
 
+pytestmark = pytest.mark.slow  # every shape on every engine
+
 CONVS: dict[str, tuple[tuple[int, int, int, int], tuple[object, ...], tuple[int, int], tuple[int, int]]] = {
     # (O, I / groups, H, W), (stride, padding, dilation, groups), sides of the input, (groups, H) as packed
     "plain": ((6, 4, 3, 3), ([2, 2], [1, 1], [1, 1], 1), (7, 5), (1, 3)),

@@ -23,6 +23,8 @@ from attendc.network.from_torchscript import torchscript_network
 from attendc.network.rows import totals
 from attendc.network.types import Network, Node
 
+pytestmark = pytest.mark.slow  # the shared files are built
+
 TENSORFLOW = {
     "Conv": "Conv2D",
     "Gemm": "MatMul",

@@ -17,6 +17,8 @@ from attendc.network.from_torchscript import torchscript_network
 from attendc.network.rows import totals
 from attendc.network.types import Network, Node
 
+pytestmark = pytest.mark.slow  # the shared files are built
+
 GROUPED = 4 * 4 * 8 * (3 * 3 * 2)  # 8 channels of 4x4, 3x3 from the 2 channels of their group
 
 
