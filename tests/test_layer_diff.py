@@ -12,6 +12,8 @@ from torch import Tensor
 from attendc.layer_diff import first_difference, layer_distances
 from attendc.qdq import activation_nodes
 
+pytestmark = pytest.mark.slow  # the shared files are built
+
 
 @pytest.mark.parametrize("kind", ["tflite", "onnx"])
 def test_nothing_stands_out_in_a_healthy_file(kind: str, files: dict[str, Path], built: Built, seen: Tensor) -> None:

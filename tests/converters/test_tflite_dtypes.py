@@ -32,6 +32,8 @@ from attendc.layer_diff import layer_distances
 from attendc.qdq import output_params, quant_table
 from attendc.runtimes import tflite_interpreter, tflite_runner
 
+pytestmark = pytest.mark.slow  # the shared files are built
+
 DERIVED = {"dynamic": dynamic_graph, "int16": int16_graph}
 
 

@@ -217,6 +217,7 @@ def test_hundreds_of_channels_and_fine_histograms_stay_below_one_and_a_half_mega
     assert len(render_report(a_manifest(), {**an_evidence(), "ranges": ranges})) < 1_500_000
 
 
+@pytest.mark.slow
 def test_a_report_of_a_real_run(small_folder: Path) -> None:
     manifest = read_manifest(small_folder)
     said = words_of(manifest)
