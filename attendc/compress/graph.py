@@ -14,8 +14,11 @@ __all__ = [
     "insert_call",
     "insert_pad",
     "is_constant",
+    "is_float",
     "module_path",
+    "number_like",
     "replace_node",
+    "same_shape",
     "set_constant",
     "tidy",
 ]
@@ -27,6 +30,22 @@ def call_nodes(graph: fx.Graph, *targets: Overload) -> list[fx.Node]:
     """Return the nodes that call one of `targets`, or any operator, in order."""
     calls = [n for n in graph.nodes if n.op == "call_function"]
     return [n for n in calls if not targets or n.target in targets]
+
+
+def is_float(node: object) -> bool:
+    """Return whether `node` is a tensor of floats."""
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def same_shape(one: fx.Node, other: fx.Node) -> bool:
+    """Return whether two tensors have the same sizes; those that depend on the batch are compared as written."""
+    return str(one.meta["val"].shape) == str(other.meta["val"].shape)
+
+
+def number_like(value: float, like: fx.Node) -> Tensor:
+    """Return a number of as many dimensions as `like`: litert-torch puts TRANSPOSE around broadcasts."""
+    return torch.full((1,) * like.meta["val"].ndim, value)
 
 
 def free_shape(node: fx.Node) -> list[int] | None:

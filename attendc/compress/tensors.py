@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import fx
 
-from attendc.compress.graph import is_constant, module_path
+from attendc.compress.graph import is_constant, is_float, module_path
 from attendc.compress.rules import OpRule, fused_activation, refusal, rule_of
 from attendc.errors import ConversionError
 from attendc.types import QuantParams
@@ -59,7 +58,7 @@ def is_quantized(node: fx.Node) -> bool:
         return True
     if rule_of(node) is None:
         # An operator that stays float: its output is int8 again for whoever reads it.
-        return node.op == "call_function" and _is_float(node)
+        return node.op == "call_function" and is_float(node)
     return fused_activation(node) is None
 
 
@@ -78,7 +77,7 @@ def unsupported(graph: fx.Graph) -> list[Unsupported]:
     """Return every operator on float tensors that has no rule."""
     found = []
     for node in graph.nodes:
-        if node.op != "call_function" or not _is_float(node) or rule_of(node) is not None:
+        if node.op != "call_function" or not is_float(node) or rule_of(node) is not None:
             continue
         name = getattr(node.target, "__name__", str(node.target))
         found.append(Unsupported(node.name, name, module_path(node), refusal(node)))
@@ -136,11 +135,6 @@ def _is_operand(node: fx.Node) -> bool:
         return False
     rules = [rule_of(user) for user in node.users]
     return any(r is not None and not r.has_weight for r in rules)
-
-
-def _is_float(node: fx.Node) -> bool:
-    value: Any = node.meta.get("val")
-    return hasattr(value, "is_floating_point") and bool(value.is_floating_point())
 
 
 def _find(leader: dict[str, str], name: str) -> str:

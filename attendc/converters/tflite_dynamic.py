@@ -19,14 +19,13 @@ import torch
 from attendc.converters.tflite_schema import (
     LAYERS,
     add_constant,
+    change_activations,
     constant,
     drop_unread,
-    has_bias,
     op_name,
     opcode_index,
     quantized_layers,
     set_constant,
-    type_name,
 )
 
 __all__ = ["float_activations"]
@@ -40,19 +39,12 @@ def float_activations(model: Any) -> list[str]:
     Return a note on layers whose weights were float already, if there are any.
     """
     graph = model.subgraphs[0]
-    layers = quantized_layers(model)
-    weights = {index for _, index in layers}
-    biases = [(o, _real_bias(model, o)) for o, _ in layers if has_bias(o)]
-    for index, tensor in enumerate(graph.tensors):
-        if type_name(tensor) == "INT8" and index not in weights:
-            _make_float(model, tensor)
-    for operator, index in biases:
-        operator.inputs[2] = index
+    quantized = change_activations(model, _real_bias, _make_float)
     _drop_borders(model)
     _unpack_depthwise(model)
     drop_unread(model)
     total = len([o for o in graph.operators if op_name(model, o) in LAYERS])
-    count = total - len(layers)
+    count = total - quantized
     return [f"dynamic: {count} of {total} layers are float in the quantized graph, and stay so"] if count else []
 
 

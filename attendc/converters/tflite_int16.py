@@ -14,11 +14,10 @@ import torch
 
 from attendc.converters.tflite_schema import (
     add_constant,
+    change_activations,
     constant,
     drop_unread,
-    has_bias,
     op_name,
-    quantized_layers,
     set_constant,
     type_name,
 )
@@ -44,17 +43,9 @@ def widen_activations(model: Any) -> None:
     Raises:
         ConversionError: naming an operator whose int16 kernel is known to be wrong.
     """
-    graph = model.subgraphs[0]
-    layers = quantized_layers(model)
-    weights = {index for _, index in layers}
-    biases = [(o, _wide_bias(model, o)) for o, _ in layers if has_bias(o)]
-    for index, tensor in enumerate(graph.tensors):
-        if type_name(tensor) == "INT8" and index not in weights:
-            _widen(model, tensor)
+    change_activations(model, _wide_bias, _widen)
     _refuse_scaleless(model)
-    for operator, index in biases:
-        operator.inputs[2] = index
-    for operator in graph.operators:
+    for operator in model.subgraphs[0].operators:
         _allow_any_scale(model, operator)
     drop_unread(model)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = [
     "LAYERS",
     "METADATA_NAME",
     "add_constant",
+    "change_activations",
     "constant",
     "drop_unread",
     "has_bias",
@@ -114,6 +116,23 @@ def quantized_layers(model: Any) -> list[tuple[Any, int]]:
     layers = [o for o in graph.operators if op_name(model, o) in LAYERS]
     weights = [(o, unpacked.get(int(o.inputs[1]), int(o.inputs[1]))) for o in layers]
     return [(o, i) for o, i in weights if _is_int8_constant(model, graph.tensors[i])]
+
+
+def change_activations(model: Any, bias: Callable[[Any, Any], int], change: Callable[[Any, Any], None]) -> int:
+    """Give every int8 activation another type by `change`(model, tensor), and return how many layers have int8 weights.
+
+    `bias`(model, layer) adds the bias that a layer shall read then and returns its tensor's index; it is called before
+    anything is changed.
+    """
+    layers = quantized_layers(model)
+    weights = {index for _, index in layers}
+    biases = [(o, bias(model, o)) for o, _ in layers if has_bias(o)]
+    for index, tensor in enumerate(model.subgraphs[0].tensors):
+        if type_name(tensor) == "INT8" and index not in weights:
+            change(model, tensor)
+    for operator, index in biases:
+        operator.inputs[2] = index
+    return len(layers)
 
 
 def has_bias(operator: Any) -> bool:

@@ -15,9 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, replace_node
+from attendc.compress.graph import (
+    add_constant,
+    call_nodes,
+    insert_call,
+    is_constant,
+    is_float,
+    number_like,
+    replace_node,
+)
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
@@ -73,10 +81,10 @@ def _divisions(gm: fx.GraphModule) -> int:
 def _inverse(gm: fx.GraphModule, node: fx.Node) -> fx.Node | None:
     """Return a node for one over what a division divides by; None where LiteRT has none in int8."""
     divisor = node.args[-1]
-    if node.args[0] is not divisor and not _is_float(node.args[0]):
+    if node.args[0] is not divisor and not is_float(node.args[0]):
         return None
     if isinstance(divisor, (int, float)) and isinstance(node.args[0], fx.Node):
-        return add_constant(gm, f"{node.name}_factor", _number(1 / divisor, node.args[0]), node)
+        return add_constant(gm, f"{node.name}_factor", number_like(1 / divisor, node.args[0]), node)
     if not isinstance(divisor, fx.Node):
         return None
     if is_constant(divisor):
@@ -90,13 +98,13 @@ def _negations(gm: fx.GraphModule) -> int:
     done = 0
     for node in call_nodes(gm.graph, aten.rsub.Scalar, aten.neg.default):
         x, number, alpha = (*node.args, None, None)[:3]
-        if not isinstance(x, fx.Node) or not _is_float(x) or alpha not in (None, 1):
+        if not isinstance(x, fx.Node) or not is_float(x) or alpha not in (None, 1):
             continue
         if number is None:
-            minus = add_constant(gm, f"{node.name}_factor", _number(-1.0, x), node)
+            minus = add_constant(gm, f"{node.name}_factor", number_like(-1.0, x), node)
             new = insert_call(gm, node, aten.mul.Tensor, (x, minus), node)
         else:
-            start = add_constant(gm, f"{node.name}_number", _number(float(number), x), node)  # type: ignore[arg-type]
+            start = add_constant(gm, f"{node.name}_number", number_like(float(number), x), node)  # type: ignore[arg-type]
             new = insert_call(gm, node, aten.sub.Tensor, (start, x), node)
         replace_node(gm, node, new)
         done += 1
@@ -108,9 +116,9 @@ def _scaled_sums(gm: fx.GraphModule) -> int:
     for node in call_nodes(gm.graph, aten.add.Tensor, aten.sub.Tensor):
         alpha = node.kwargs.get("alpha", 1)
         x, y = node.args[:2]
-        if alpha == 1 or not isinstance(y, fx.Node) or not _is_float(y):
+        if alpha == 1 or not isinstance(y, fx.Node) or not is_float(y):
             continue
-        factor = add_constant(gm, f"{node.name}_alpha", _number(float(alpha), y), node)  # type: ignore[arg-type]
+        factor = add_constant(gm, f"{node.name}_alpha", number_like(float(alpha), y), node)  # type: ignore[arg-type]
         node.args, node.kwargs = (x, insert_call(gm, node, aten.mul.Tensor, (y, factor), node)), {}
         done += 1
     return done
@@ -130,12 +138,3 @@ def _constants(gm: fx.GraphModule) -> int:
             node.replace_input_with(operand, new)
             done += 1
     return done
-
-
-def _is_float(node: object) -> bool:
-    value = node.meta.get("val") if isinstance(node, fx.Node) else None
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _number(value: float, like: fx.Node) -> Tensor:
-    return torch.full((1,) * like.meta["val"].ndim, value)

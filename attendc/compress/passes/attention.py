@@ -18,7 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from attendc.compress.graph import add_constant, call_nodes, free_shape, insert_call, is_constant, replace_node
+from attendc.compress.graph import (
+    add_constant,
+    call_nodes,
+    free_shape,
+    insert_call,
+    is_constant,
+    number_like,
+    replace_node,
+)
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
@@ -102,7 +110,7 @@ def _spell_attention(gm: fx.GraphModule, node: fx.Node) -> None:
     given: list[Any] = [*node.args, *[None, 0.0, False][len(node.args) - 3 :]]
     q, k, v, mask, _, causal = given
     scale = node.kwargs.get("scale") or 1 / math.sqrt(int(q.meta["val"].shape[-1]))
-    factor = add_constant(gm, f"{node.name}_scale", torch.full((1,) * q.meta["val"].ndim, float(scale)), node)  # type: ignore[arg-type]
+    factor = add_constant(gm, f"{node.name}_scale", number_like(float(scale), q), node)  # type: ignore[arg-type]
 
     def call(target: Any, *args: object) -> fx.Node:
         return insert_call(gm, node, target, args, node)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.graph import add_constant, call_nodes, insert_call, number_like, replace_node
 from attendc.compress.kernel_limits import clips_like_relu
 from attendc.compress.passes.outcome import Outcome, outcome
 
@@ -84,4 +84,4 @@ def _less(gm: fx.GraphModule, node: fx.Node, start: float, x: fx.Node) -> fx.Nod
 
 
 def _constant(gm: fx.GraphModule, node: fx.Node, value: float) -> fx.Node:
-    return add_constant(gm, f"{node.name}_number", torch.full((1,) * node.meta["val"].ndim, value), node)
+    return add_constant(gm, f"{node.name}_number", number_like(value, node), node)

@@ -13,9 +13,9 @@ Constants have as many dimensions as what they meet: litert-torch puts TRANSPOSE
 from __future__ import annotations
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, replace_node
+from attendc.compress.graph import add_constant, call_nodes, insert_call, is_float, number_like, replace_node
 from attendc.compress.kernel_limits import clips_like_relu
 from attendc.compress.passes.outcome import Outcome, outcome
 
@@ -34,8 +34,8 @@ def decompose_activations(gm: fx.GraphModule) -> Outcome:
     hard = call_nodes(gm.graph, aten.hardsigmoid.default)
     for node in hard:
         x = node.all_input_nodes[0]
-        three = add_constant(gm, "hardsigmoid_shift", _scalar(3.0, x), node)
-        sixth = add_constant(gm, "hardsigmoid_factor", _scalar(1 / 6, x), node)
+        three = add_constant(gm, "hardsigmoid_shift", number_like(3.0, x), node)
+        sixth = add_constant(gm, "hardsigmoid_factor", number_like(1 / 6, x), node)
         shifted = insert_call(gm, node, aten.add.Tensor, (x, three), node)
         clipped = insert_call(gm, node, aten.hardtanh.default, (shifted, 0.0, 6.0), node)
         replace_node(gm, node, insert_call(gm, node, aten.mul.Tensor, (clipped, sixth), node))
@@ -58,17 +58,8 @@ def _numbers(gm: fx.GraphModule) -> int:
     done = 0
     for node in call_nodes(gm.graph, aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor):
         x, number = node.args[:2]
-        if not isinstance(x, fx.Node) or not isinstance(number, (int, float)) or not _is_float(x):
+        if not isinstance(x, fx.Node) or not isinstance(number, (int, float)) or not is_float(x):
             continue
-        node.args = (x, add_constant(gm, f"{node.name}_number", _scalar(float(number), x), node), *node.args[2:])
+        node.args = (x, add_constant(gm, f"{node.name}_number", number_like(float(number), x), node), *node.args[2:])
         done += 1
     return done
-
-
-def _is_float(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.is_floating_point()
-
-
-def _scalar(value: float, like: fx.Node) -> Tensor:
-    return torch.full((1,) * like.meta["val"].ndim, value)

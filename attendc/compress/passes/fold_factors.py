@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx
 
-from attendc.compress.graph import call_nodes, is_constant, replace_node, set_constant
+from attendc.compress.graph import call_nodes, is_constant, replace_node, same_shape, set_constant
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
@@ -49,7 +49,7 @@ def fold_factors(gm: fx.GraphModule) -> Outcome:
 
 def _fold_product(gm: fx.GraphModule, node: fx.Node) -> bool:
     x, factor = _with_constant(gm, node)
-    if x is None or factor is None or not _same_shape(x, node):
+    if x is None or factor is None or not same_shape(x, node):
         return False
     layer = _layer_before(gm, x, positive=bool((factor > 0).all()))
     values = None if layer is None else _per_output(gm, layer, factor)
@@ -94,7 +94,7 @@ def _into_readers(gm: fx.GraphModule, node: fx.Node, factor: Tensor) -> bool:
 
 def _fold_sum(gm: fx.GraphModule, node: fx.Node) -> bool:
     x, offset = _with_constant(gm, node)
-    if x is None or offset is None or not _same_shape(x, node) or node.kwargs.get("alpha", 1) != 1:
+    if x is None or offset is None or not same_shape(x, node) or node.kwargs.get("alpha", 1) != 1:
         return False
     if node.target is aten.sub.Tensor:
         if node.args[0] is not x:
@@ -133,10 +133,6 @@ def _with_constant(gm: fx.GraphModule, node: fx.Node) -> tuple[fx.Node | None, T
         return None, None
     value = constant(gm, held[0]).detach()  # type: ignore[arg-type]
     return (found[0], value.double()) if value.is_floating_point() else (None, None)
-
-
-def _same_shape(x: fx.Node, node: fx.Node) -> bool:
-    return str(x.meta["val"].shape) == str(node.meta["val"].shape)
 
 
 def _layer_before(gm: fx.GraphModule, node: fx.Node, *, positive: bool) -> fx.Node | None:

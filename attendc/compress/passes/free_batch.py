@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from attendc.compress.graph import call_nodes, free_shape, insert_call, replace_node
+from attendc.compress.graph import call_nodes, free_shape, insert_call, replace_node, same_shape
 from attendc.compress.passes.outcome import Outcome, outcome
 
 __all__ = ["free_batch"]
@@ -39,7 +39,7 @@ def free_batch(gm: fx.GraphModule) -> Outcome:
     freed = renamed = dropped = 0
     for node in call_nodes(gm.graph, *_RESHAPES, *_SPELLINGS):
         source, shape = node.all_input_nodes[0], free_shape(node)
-        if _same_shape(source, node):
+        if same_shape(source, node):
             replace_node(gm, node, source)  # 3
             dropped += 1
         elif node.target not in _RESHAPES:
@@ -59,9 +59,3 @@ def free_batch(gm: fx.GraphModule) -> Outcome:
         f"{renamed} views became reshapes" if renamed else None,
         f"dropped {dropped} reshapes to the same shape" if dropped else None,
     )
-
-
-def _same_shape(source: fx.Node, node: fx.Node) -> bool:
-    """Return whether two tensors have the same sizes; those that depend on the batch are compared as written."""
-    before, after = source.meta["val"].shape, node.meta["val"].shape
-    return len(before) == len(after) and all(str(a) == str(b) for a, b in zip(before, after, strict=True))

@@ -10,9 +10,9 @@ Rules:
 from __future__ import annotations
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
-from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, replace_node
+from attendc.compress.graph import add_constant, call_nodes, insert_call, is_constant, number_like, replace_node
 from attendc.compress.passes.outcome import Outcome, outcome
 from attendc.exported import constant
 
@@ -57,7 +57,7 @@ def _elu(gm: fx.GraphModule, node: fx.Node) -> fx.Node:
     alpha, scale, input_scale = _factors(node)
     positive, negative = _halves(gm, node, x)
     power = insert_call(gm, node, aten.exp.default, (_scaled(gm, node, negative, input_scale),), node)
-    shift = add_constant(gm, f"{node.name}_shift", _number(-alpha * scale, node), node)
+    shift = add_constant(gm, f"{node.name}_shift", number_like(-alpha * scale, node), node)
     bent = insert_call(gm, node, aten.add.Tensor, (_scaled(gm, node, power, alpha * scale), shift), node)
     return insert_call(gm, node, aten.add.Tensor, (_scaled(gm, node, positive, scale), bent), node)
 
@@ -83,9 +83,5 @@ def _halves(gm: fx.GraphModule, node: fx.Node, x: fx.Node) -> tuple[fx.Node, fx.
 def _scaled(gm: fx.GraphModule, node: fx.Node, x: fx.Node, factor: float) -> fx.Node:
     if factor == 1:
         return x
-    number = add_constant(gm, f"{node.name}_factor", _number(factor, node), node)
+    number = add_constant(gm, f"{node.name}_factor", number_like(factor, node), node)
     return insert_call(gm, node, aten.mul.Tensor, (x, number), node)
-
-
-def _number(value: float, node: fx.Node) -> Tensor:
-    return torch.full((1,) * node.meta["val"].ndim, value)
