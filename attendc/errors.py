@@ -8,6 +8,7 @@ from typing import Any
 __all__ = [
     "AccuracyError",
     "AttendcError",
+    "BudgetError",
     "CheckpointError",
     "ConversionError",
     "DataError",
@@ -82,3 +83,9 @@ class AccuracyError(AttendcError):
     """An artefact that is right about its graph but lost more accuracy than allowed."""
 
     exit_code = 7
+
+
+class BudgetError(AttendcError):
+    """An artefact that costs more than allowed: instructions, partitions or bytes."""
+
+    exit_code = 8

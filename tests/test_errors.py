@@ -17,6 +17,7 @@ EXIT_CODES = {
     "ConversionError": 5,
     "ParityError": 6,
     "AccuracyError": 7,
+    "BudgetError": 8,
 }
 
 

@@ -37,7 +37,7 @@ def cli() -> None:
     Start here:
       attendc quantize examples/attendnext_nano.safetensors --int8
     Exit codes: 0 ok, 1 internal, 2 usage, 3 checkpoint or model, 4 data, 5 cannot be converted,
-    6 parity, 7 accuracy, 130 interrupted.
+    6 parity, 7 accuracy, 8 budget, 130 interrupted.
     """  # noqa: D301 - \b is for click: keep these lines
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
