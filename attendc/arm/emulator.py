@@ -122,7 +122,8 @@ def _environment() -> dict[str, str]:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [told for told in map(json.loads, lines) if "at" not in told]
 
 
 def _read_counts(path: Path) -> dict[int, int]:
