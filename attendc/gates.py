@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from attendc.errors import AccuracyError, ParityError
+from attendc.errors import AccuracyError, BudgetError, ParityError
 from attendc.targets import FLOAT, WITNESS, is_quantized
 
-__all__ = ["GateRow", "check_verification", "gate_rows"]
+__all__ = ["GateRow", "broken_budgets", "budget_row", "check_budgets", "check_verification", "gate_rows"]
 
 _HINTS = {
     "quantize": (
@@ -22,6 +22,10 @@ _HINTS = {
     ),
 }
 """Verb -> what to type next where parity fails, and where accuracy does."""
+_BUDGET_HINT = (
+    "See where the cost is with attendc check FILE --target CORE, prune to a budget with --budget CORE:0.6, "
+    "or allow more with --set stages.bench.max_instructions=N and the like; gate=false keeps the artefacts"
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class GateRow:
     Attributes:
         stage: where it was looked at.
         name: what must hold.
-        kind: whether its failure is one of parity (exit code 6) or of accuracy (7).
-        value: what was found: a part of 1, points of percent, or whether it is so.
+        kind: whether its failure is one of parity (exit code 6), of accuracy (7) or of a budget (8).
+        value: what was found: a part of 1, points of percent, an amount, or whether it is so.
         limit: what is due, in the same unit.
         passed: whether it holds.
         message: a sentence where it does not.
@@ -40,7 +44,7 @@ class GateRow:
 
     stage: str
     name: str
-    kind: Literal["parity", "accuracy"]
+    kind: Literal["parity", "accuracy", "budget"]
     value: float | bool
     limit: float | bool
     passed: bool
@@ -79,6 +83,29 @@ def check_verification(verification: Mapping[str, Any], *, command: str = "quant
         raise ParityError("; ".join(verification["failures"]), hint=of_parity)
     if verification["accuracy_failures"]:
         raise AccuracyError("; ".join(verification["accuracy_failures"]), hint=of_accuracy)
+
+
+def budget_row(name: str, value: float, limit: float, *, stage: str = "bench") -> GateRow:
+    """Return the gate that `value`, which is what `name` says, is at most `limit`."""
+    passed = value <= limit
+    text = "" if passed else f"{name}: {value:,.0f}, {limit:,.0f} allowed"
+    return GateRow(stage, name, "budget", value, limit, passed, text)
+
+
+def check_budgets(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse rows of which a budget is not kept.
+
+    Raises:
+        BudgetError: if one is not.
+    """
+    broken = broken_budgets(rows)
+    if broken:
+        raise BudgetError("; ".join(broken), hint=_BUDGET_HINT)
+
+
+def broken_budgets(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each budget that is not kept."""
+    return [row["message"] for row in rows if row["kind"] == "budget" and not row["passed"]]
 
 
 def _agreement(pair: Mapping[str, Any], verification: Mapping[str, Any], min_agreement: float, stage: str) -> GateRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from nets import SMALL
 
 from attendc.data.images import Images
 from attendc.data.preprocess import random_images
-from attendc.errors import AccuracyError, AttendcError, ParityError
-from attendc.gates import check_verification, gate_rows
+from attendc.errors import AccuracyError, AttendcError, BudgetError, ParityError
+from attendc.gates import budget_row, check_budgets, check_verification, gate_rows
 from attendc.parity import Gates, Pair, Report, _accuracy_failures, _agreement_failures
 from attendc.targets import FLOAT, GRAPH, WITNESS, family_of, is_quantized
 
@@ -129,3 +130,18 @@ def test_parity_comes_before_accuracy() -> None:
     with pytest.raises(AccuracyError, match=r"^z\. "):
         check_verification(a_report(accuracy_failures=["z"]))
     check_verification(a_report())
+
+
+def test_a_budget_holds_up_to_its_limit() -> None:
+    assert budget_row("instructions of f on cortex-a76", 40_000_000, 40e6).passed
+    row = budget_row("instructions of f on cortex-a76", 40_000_001, 40e6)
+    assert not row.passed
+    assert row.message == "instructions of f on cortex-a76: 40,000,001, 40,000,000 allowed"
+
+
+def test_every_budget_that_is_not_kept_is_named() -> None:
+    rows = [dataclasses.asdict(budget_row(name, value, 10)) for name, value in (("a", 11), ("b", 10), ("c", 12))]
+    with pytest.raises(BudgetError, match=r"^a: 11, 10 allowed; c: 12, 10 allowed\. See where"):
+        check_budgets(rows)
+    check_budgets(rows[1:2])
+    check_budgets([{"kind": "parity", "passed": False, "message": "of another kind"}])

@@ -39,6 +39,7 @@ LAYERS = {
     "metrics": 4,
     "train": 4,
     "train_state": 4,
+    "amounts": 1,
     "arm": 5,
     "compress": 5,
     "converters": 5,

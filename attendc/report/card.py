@@ -77,7 +77,14 @@ def _what(manifest: Mapping[str, Any], files: Sequence[Artefact]) -> str:
 
 def _made_for(manifest: Mapping[str, Any]) -> str:
     core = (manifest.get("target") or {}).get("core")
-    return f"Made for: {_safe(core)}; nothing was timed on it." if core else "Made for no core in particular."
+    counted = [
+        f"{_safe(row['file'])} takes {count(row['instructions'])} instructions an inference on {_safe(row['core'])}"
+        for row in manifest.get("bench") or ()
+        if str(row["file"]).endswith(".int8.tflite")
+    ]
+    if counted:
+        return f"Made for: {_safe(core) if core else 'ARM'}. Counted under emulation: {'; '.join(counted)}."
+    return f"Made for: {_safe(core)}; nothing was counted on it." if core else "Made for no core in particular."
 
 
 def _architecture(model: Mapping[str, Any]) -> str:

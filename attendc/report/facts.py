@@ -137,8 +137,9 @@ def verdict(manifest: Mapping[str, Any]) -> Verdict:
     if failures or broken or verification.get("passed") is False:
         count = max(len(failures), 1)
         return Verdict("failed", f"{count} {'check does' if count == 1 else 'checks do'} not hold.", tuple(failures))
-    if not verification and not gates:
-        return Verdict("unproven", "Nothing was verified in this run: its files may be right, but nobody looked.")
+    if not verification:
+        nobody = "Nothing was verified in this run: its files may be right, but nobody looked."
+        return Verdict("unproven", f"{_held(len(gates))}. {nobody}" if gates else nobody)
     return Verdict("passed", _passed(manifest))
 
 
@@ -204,12 +205,16 @@ def _agreement(manifest: Mapping[str, Any], a: str, b: str) -> float | None:
 
 def _passed(manifest: Mapping[str, Any]) -> str:
     gates = len(manifest.get("gates") or ())
-    held = "Every check holds" if not gates else f"{'The gate holds' if gates == 1 else f'All {gates} gates hold'}"
+    held = _held(gates) if gates else "Every check holds"
     images = _verification(manifest).get("images")
     if not images:
         return f"{held}."
     source = (manifest.get("inputs") or {}).get("data")
     return f"{held}, on {images:,} images{f' of {source}' if source else ''}."
+
+
+def _held(gates: int) -> str:
+    return "The gate holds" if gates == 1 else f"All {gates} gates hold"
 
 
 def _gate_failure(gate: Mapping[str, Any]) -> str:

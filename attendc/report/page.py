@@ -22,7 +22,15 @@ from attendc.report.sections import (
     text_blocks,
     tiles,
 )
-from attendc.report.tables import artefact_table, gate_table, hash_table, ops_tables, pair_table, stage_table
+from attendc.report.tables import (
+    artefact_table,
+    bench_table,
+    gate_table,
+    hash_table,
+    ops_tables,
+    pair_table,
+    stage_table,
+)
 from attendc.report.words import yaml_text
 
 __all__ = ["render_report"]
@@ -50,6 +58,7 @@ def render_report(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | Non
         "checks": check_rows(manifest),
         "missing": dict.fromkeys(_PARTS, "") | unmeasured(manifest, evidence),
         "files": artefact_table(files),
+        "bench": bench_table(manifest["bench"]) if manifest.get("bench") else None,
         "references": reference_words(manifest),
         "sizes": size_picture(manifest, files),
         "agreement": agreement_section(manifest, evidence),

@@ -13,6 +13,7 @@ __all__ = [
     "Cell",
     "Table",
     "artefact_table",
+    "bench_table",
     "curve_table",
     "gate_table",
     "hash_table",
@@ -99,6 +100,30 @@ def gate_table(gates: Sequence[Mapping[str, Any]]) -> Table:
         for gate in gates
     )
     return _table((*heads, *_words("message")) if told else heads, rows)
+
+
+def bench_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a row for each file and core."""
+    heads = (
+        *_words("file", "core"),
+        *_numbers("instructions", "part of the most", "MACs an instruction", "XNNPACK partitions"),
+    )
+    most = max((row.get("instructions") or 0 for row in rows), default=0)
+    cells = (
+        (
+            _word(row.get("file")),
+            _word(row.get("core")),
+            *_with_part(row.get("instructions"), most),
+            _ratio(row.get("macs"), row.get("instructions")),
+            (count(row.get("partitions")), row.get("partitions")),
+        )
+        for row in rows
+    )
+    return _table(heads, cells)
+
+
+def _ratio(a: float | None, b: float | None) -> Cell:
+    return (f"{a / b:.2f}", a / b) if a and b else (MISSING, None)
 
 
 def pair_table(pairs: Sequence[Mapping[str, Any]]) -> Table:

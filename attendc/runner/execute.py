@@ -79,7 +79,7 @@ def executing(
     first, last = stage_range(recipe, start, until)
     source = open_source(recipe, context)
     before_stages(source)
-    work = Work(source.model, source.data)
+    work = Work(source.model, source.data, core=recipe.target.core or "")
     hashes: dict[str, str] = {}
     done: list[StageRun] = []
     with ExitStack() as held:

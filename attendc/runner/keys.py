@@ -38,6 +38,7 @@ def stage_ingredients(
         "step": entry.step,
         "config": dataclasses.replace(entry.config, **dict.fromkeys(reads, "")),
         "reads": reads,
+        "core": work.core if STAGES[entry.step].reads_core else "",
         "source": source.hashes,
         # Names that stand in what is made: of the checkpoint on pictures, of the data in every artefact.
         "names": {"checkpoint": Path(source.model.checkpoint).stem, "data": source.data},
@@ -82,7 +83,7 @@ def _code_hash() -> str:
     """Return a digest of attendc's own sources: between two releases the version stays, and the code does not."""
     root = Path(__file__).parent.parent
     digest = new_sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted((*root.rglob("*.py"), *(root / "arm").rglob("*.json"))):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

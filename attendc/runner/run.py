@@ -12,7 +12,7 @@ from typing import Any
 from attendc.context import Context
 from attendc.errors import AttendcError, UsageError
 from attendc.files import cache_folder, check_writable
-from attendc.gates import check_verification
+from attendc.gates import broken_budgets, check_budgets, check_verification
 from attendc.locations import is_uri
 from attendc.reader.load import load_recipe
 from attendc.reader.write import recipe_to_data
@@ -202,18 +202,17 @@ class _Judge:
         """Look at the gates of one stage.
 
         Raises:
-            ParityError, AccuracyError: if one does not hold and the recipe does not overrule it.
+            ParityError, AccuracyError, BudgetError: if one does not hold and the recipe does not overrule it.
         """
         told = stage.entry.meta["told"]
         rows = told.get("gates", [])
         self.rows += rows
-        verification = told.get("verification")
-        if verification is None:
-            return
-        if stage.entry.meta["facts"]["gate"]:
+        verification = told.get("verification", {"failures": (), "accuracy_failures": ()})
+        if stage.entry.meta["facts"].get("gate"):
             self.refused = any(not row["passed"] for row in rows)
             check_verification(verification, command=self.options.command)
-        for text in (*verification["failures"], *verification["accuracy_failures"]):
+            check_budgets(rows)
+        for text in (*verification["failures"], *verification["accuracy_failures"], *broken_budgets(rows)):
             self.context.warn(f"gate failed and was overridden: {text}")
 
     def write(self, error: AttendcError | None) -> None:

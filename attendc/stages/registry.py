@@ -13,6 +13,7 @@ from typing import Any
 
 from attendc.context import Context
 from attendc.stages.analyze_config import AnalyzeConfig
+from attendc.stages.bench_config import BenchConfig
 from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.mask_config import MaskConfig
 from attendc.stages.prune_config import PruneConfig
@@ -33,11 +34,13 @@ class StageType:
         config: its frozen config; the docstrings of the fields are their help.
         module: where its function `run` is: (config, work, folder to write to, context) -> Made.
         reads: fields of the config that name files which it reads.
+        reads_core: whether the recipe's target decides what it does.
     """
 
     config: type
     module: str
     reads: tuple[str, ...] = ()
+    reads_core: bool = False
 
     @property
     def help(self) -> str:
@@ -58,5 +61,6 @@ STAGES: dict[str, StageType] = {
     "quantize": StageType(QuantizeConfig, "attendc.stages.quantize"),
     "convert": StageType(ConvertConfig, "attendc.stages.convert"),
     "verify": StageType(VerifyConfig, "attendc.stages.verify"),
+    "bench": StageType(BenchConfig, "attendc.stages.bench", reads_core=True),
     "analyze": StageType(AnalyzeConfig, "attendc.stages.analyze"),
 }

@@ -38,6 +38,7 @@ class Work:
         files: name in the run's folder -> where it lies now; made by the stages before.
         facts: what the stages before have to say to those after them; JSON.
         told: what the stages before say in the manifest.
+        core: the ARM core that the recipe makes its files for; empty: none in particular.
     """
 
     model: ModelSection
@@ -45,6 +46,7 @@ class Work:
     files: Mapping[str, Path] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
+    core: str = ""
 
     @property
     def source(self) -> Path:

@@ -74,6 +74,14 @@ def test_what_is_not_known_is_said_to_be_so() -> None:
     assert "Accuracy and agreement were not measured." in card
 
 
+def test_what_a_core_takes_is_told_as_a_count() -> None:
+    rows = [{"file": "model.int8.tflite", "core": "cortex-a76", "instructions": 5_000_000, "partitions": 1}]
+    told = "Made for: cortex-a76. Counted under emulation: model.int8.tflite takes 5,000,000 instructions an inference"
+    assert told in model_card(a_manifest(bench=rows))
+    assert "Made for: cortex-a76; nothing was counted on it." in model_card(a_manifest())
+    assert report_json(a_manifest(bench=rows))["bench"] == rows
+
+
 def test_every_measurement_counts_its_images() -> None:
     rows = section(model_card(a_manifest()), "Measured")
     assert "| tflite_reference | 200 | 94.00 % |" in rows

@@ -39,9 +39,12 @@ def test_a_gate_that_does_not_say_that_it_passed_did_not() -> None:
     assert verdict(a_manifest(gates=[gate])).state == "failed"
 
 
-def test_without_verification_and_gates_nothing_is_proven() -> None:
+def test_without_verification_nothing_is_proven_whatever_else_holds() -> None:
     assert verdict({"outputs": {}}).state == "unproven"
-    assert verdict({"gates": [a_gate()]}).state == "passed"
+    found = verdict({"gates": [a_gate()]})
+    assert found.state == "unproven"
+    assert found.sentence.startswith("The gate holds. Nothing was verified")
+    assert verdict({"gates": [a_gate(passed=False)]}).state == "failed"
 
 
 def test_every_file_is_a_row_with_the_graphs_last() -> None:

@@ -15,6 +15,7 @@ from made_up_runs import HEX, LAYERS, a_gate, a_manifest, an_evidence, png, spre
 
 from attendc.manifest import read_manifest
 from attendc.report.page import render_report
+from attendc.report.words import MISSING
 
 
 class Tree(HTMLParser):
@@ -168,6 +169,24 @@ def test_a_part_that_is_missing_is_said_to_be(changes: dict[str, Any], sentence:
 def test_evidence_that_is_missing_is_said_to_be(part: str) -> None:
     evidence = {name: value for name, value in an_evidence().items() if name != part}
     assert "this run kept no evidence of it" in words_of(a_manifest(), evidence)
+
+
+def test_instructions_stand_beside_their_core_and_what_they_are_worth() -> None:
+    rows = [
+        {
+            "file": "model.int8.tflite",
+            "core": "cortex-a76",
+            "instructions": 5_000_000,
+            "partitions": 1,
+            "macs": 12_000_000,
+        },
+        {"file": "model.int8.onnx", "core": "cortex-a76", "instructions": 20_000_000, "partitions": None, "macs": None},
+    ]
+    words = words_of(a_manifest(bench=rows))
+    assert "model.int8.tflite cortex-a76 5,000,000 0.250 2.40 1 " in words  # 5 of 20 M; 12 M MACs by 5 M
+    assert f"model.int8.onnx cortex-a76 20,000,000 1.000 {MISSING} {MISSING} " in words
+    assert "a count, not a time" in words
+    assert "a count, not a time" not in words_of(a_manifest())
 
 
 def test_a_run_with_nothing_has_a_page_without_pictures() -> None:
