@@ -5,7 +5,8 @@ the answer and tell how far a task is, so that it is seen which one brought the 
 ai_edge_litert or onnxruntime for the files of theirs.
 
 A task has `kind`, `file`, `format` (`tflite`, `onnx`) and:
-  count: nothing more; marks stand around one inference and around three, for the plugin that counts instructions.
+  count: marks stand around one inference and around three, for the plugin that counts instructions; where `brief` is
+    true, around one alone.
   run: `inputs` and `outputs`, .npy files of images one after the other, as the file takes and gives them.
   time: `warmup` and `runs`, `threads`; answers the milliseconds of each run, and the state of the computer. Tasks of
     this kind that follow each other take turns, so that a drift of the clock hits all of them alike.
@@ -65,7 +66,7 @@ def _answer(index: int, task: dict[str, Any], tell: Tell) -> None:
         told = {"partitions": model.partitions, "operators": model.operators}
         if task["kind"] == "count":
             model.feed_made_up()
-            _count(index, model.invoke)
+            _count(index, model.invoke, brief=task.get("brief", False))
         else:
             _run(index, task, model, tell)
     except Exception as e:  # noqa: BLE001 - the other side tells what it means
@@ -81,12 +82,14 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _count(index: int, invoke: Callable[[], Any]) -> None:
+def _count(index: int, invoke: Callable[[], Any], *, brief: bool) -> None:
     libc = ctypes.CDLL(None)
     invoke()
     libc.syscall(MARK, index, 0)
     invoke()
     libc.syscall(MARK, index, 1)
+    if brief:
+        return
     invoke()
     invoke()
     invoke()
