@@ -1,0 +1,133 @@
+"""What TFLite and ONNX files cost: instructions on emulated cores, milliseconds here and on boards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attendc.arm.cores import core_of
+from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.local import LOCAL, time_here
+from attendc.arm.measured import Measured
+from attendc.arm.ops import ops_of_tflite
+from attendc.arm.timing import TimeOptions, Timing
+from attendc.context import Context
+from attendc.errors import CheckpointError, ConversionError, UsageError
+from attendc.tflite_check import check_tflite
+
+if TYPE_CHECKING:
+    from attendc.arm.ssh_host import SshOptions
+
+__all__ = ["SSH", "bench", "files_of", "places_of"]
+
+SSH = "ssh:"
+_RUN_THERE = (".tflite", ".onnx")
+
+
+def bench(
+    files: Sequence[Path],
+    places: Sequence[str],
+    options: TimeOptions,
+    context: Context,
+    *,
+    layers: bool = False,
+    ssh: SshOptions | None = None,
+) -> list[Measured]:
+    """Return what each file costs in each place, file by file, in the order given.
+
+    A folder stands for the TFLite and ONNX files in it. Places are names of cores, where instructions are counted, and
+    `local` and `ssh:HOST`, where inferences are timed as `options` say. `layers` tells the instructions of each layer
+    of TFLite files too.
+
+    Raises:
+        UsageError: for a place that is not known or not set up, a folder without such files.
+        CheckpointError: if a file is missing or damaged.
+        ConversionError: if a file cannot run there, by its name.
+    """
+    found, where = files_of(files, context), places_of(places)
+    measured = {place: _in(place, found, options, context, ssh) for place in where}
+    return [measured[place][index] for index in range(len(found)) for place in where]
+
+
+def places_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the places of `--on`, each a name or several with commas, each place once.
+
+    Raises:
+        UsageError: if one is neither a core, `local`, nor `ssh:HOST`, or there is none.
+    """
+    names = tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
+    if not names:
+        raise UsageError("no place to measure in", hint="For example --on cortex-a76,cortex-a72")
+    for name in names:
+        if name == SSH:
+            raise UsageError("ssh: names no host", hint="Write ssh:user@host or ssh:user@host:port")
+        if name != LOCAL and not name.startswith(SSH):
+            core_of(name)
+    return names
+
+
+def files_of(paths: Sequence[Path], context: Context) -> list[Path]:
+    """Return the TFLite and ONNX files, with those in folders, each once; all of them are there.
+
+    Raises:
+        CheckpointError: if one is missing, or a TFLite file damaged.
+        UsageError: for other formats, and for folders without such files.
+    """
+    found = list(dict.fromkeys(file for path in paths for file in _expand(path, context)))
+    for file in found:
+        if file.suffix == ".tflite":
+            check_tflite(file)
+    return found
+
+
+def _expand(path: Path, context: Context) -> list[Path]:
+    if not path.exists():
+        raise CheckpointError(f"no file {path}", hint="Give .tflite and .onnx files, or folders that attendc made")
+    if path.is_file() and path.suffix in _RUN_THERE:
+        return [path]
+    if path.is_file() or (path / "saved_model.pb").is_file():
+        kind = "a SavedModel" if path.is_dir() else f"a {''.join(path.suffixes[-2:]) or 'file of no known format'}"
+        raise UsageError(
+            f"{path} is {kind}: the runtimes there are LiteRT and onnxruntime", hint="Give its .tflite or .onnx file"
+        )
+    inside = sorted(p for p in path.iterdir() if p.suffix in _RUN_THERE and p.is_file())
+    if not inside:
+        raise UsageError(f"{path} holds no .tflite and no .onnx file", hint="Convert with --to tflite,onnx")
+    context.say(f"{path}: {', '.join(p.name for p in inside)}")
+    return inside
+
+
+def _in(
+    place: str, files: Sequence[Path], options: TimeOptions, context: Context, ssh: SshOptions | None
+) -> list[Measured]:
+    if place == LOCAL:
+        return _timed(place, files, time_here(files, options, context))
+    if place.startswith(SSH):
+        from attendc.arm.ssh import time_over_ssh
+        from attendc.arm.ssh_host import SshOptions
+
+        times = time_over_ssh(place.removeprefix(SSH), files, options, context, ssh=ssh or SshOptions())
+        return _timed(place, files, times)
+    answers = emulate(core_of(place), [Task("count", file) for file in files], context=context)
+    return [_counted(place, answer) for answer in answers]
+
+
+def _timed(place: str, files: Sequence[Path], times: Sequence[Timing]) -> list[Measured]:
+    return [Measured(file, place, timing=timing) for file, timing in zip(files, times, strict=True)]
+
+
+def _counted(place: str, answer: Answer) -> Measured:
+    if answer.error:
+        raise ConversionError(f"the runtime on {place} cannot run {answer.file}: {answer.error}")
+    macs = _macs(answer.file) if answer.file.suffix == ".tflite" else None
+    return Measured(answer.file, place, answer.instructions, answer.partitions, answer.operators, macs)
+
+
+def _macs(file: Path) -> Counter[str]:
+    """Return dtype -> multiply-accumulates of one inference."""
+    found: Counter[str] = Counter()
+    for op in ops_of_tflite(file):
+        found[op.dtype] += op.macs
+    return +found
