@@ -1,0 +1,111 @@
+"""The wheels that are carried to a board: for its processor, its C library and its Python, which needs no network.
+
+For the Python of the emulated machine they are the files of lock.json; for another one, pip on this computer downloads
+the same versions. Both are kept in the cache.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from attendc.arm.lock import Package
+from attendc.arm.ssh_board import Look
+from attendc.arm.sysroot import arm_folder
+from attendc.arm.wheels import download_wheel
+from attendc.context import Context
+from attendc.errors import UsageError
+from attendc.files import sha256
+
+__all__ = ["carried_wheels", "why_no_wheels"]
+
+_LOCKED_MACHINE, _LOCKED_PYTHON = "aarch64", (3, 11)
+_LEAST_GLIBC = 28
+"""Of glibc 2: what the wheels of the lock are built for."""
+_OLDEST_MANYLINUX = 17
+_TAIL = 300
+
+
+def why_no_wheels(look: Look) -> str:
+    """Return why a board takes none of the wheels, as a sentence without its subject; empty: it takes them."""
+    if look.bits != 64:
+        return f"has a Python of {look.bits} bits, for which there are no runtimes: set up the 64-bit system"
+    if look.machine not in ("aarch64", "x86_64"):
+        return "has a processor that there are no runtimes for"
+    if _glibc(look) < _LEAST_GLIBC:
+        return f"has {look.libc or 'no GNU C library'}, and the runtimes need glibc 2.{_LEAST_GLIBC}"
+    if look.python < _LOCKED_PYTHON:
+        return f"has a Python older than {'.'.join(map(str, _LOCKED_PYTHON))}, which the runtimes need"
+    return ""
+
+
+def _glibc(look: Look) -> int:
+    found = re.fullmatch(r"glibc 2\.(\d+).*", look.libc)
+    return int(found[1]) if found else 0
+
+
+def carried_wheels(packages: Sequence[Package], look: Look, context: Context) -> list[Path]:
+    """Return the wheels of these packages for a board, downloading those that are not there yet.
+
+    Raises:
+        UsageError: with what pip said, if it cannot get one.
+    """
+    if (look.machine, look.python[:2]) == (_LOCKED_MACHINE, _LOCKED_PYTHON):
+        folder = arm_folder() / "downloads"
+        folder.mkdir(parents=True, exist_ok=True)
+        return [_locked(package, folder, context) for package in packages]
+    major, minor, _ = look.python
+    folder = arm_folder() / "boards" / f"{look.machine}-glibc2.{_glibc(look)}-python{major}.{minor}"
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [p for p in packages if _found(p, folder) is None]
+    if missing:
+        context.say(f"downloading {', '.join(p.name for p in missing)} for Python {major}.{minor} on {look.machine}")
+        _download(missing, look, folder)
+    return [path for p in packages if (path := _found(p, folder)) is not None]
+
+
+def _locked(package: Package, folder: Path, context: Context) -> Path:
+    path = folder / package.file
+    if not path.is_file() or sha256(path) != package.sha256:
+        context.say(f"downloading {package.file}")
+        path.unlink(missing_ok=True)
+        download_wheel(package, folder)
+    return path
+
+
+def _found(package: Package, folder: Path) -> Path | None:
+    name = re.sub(r"[-_.]+", "_", package.name)
+    return next((p for p in folder.glob(f"{name}-{package.version}-*.whl")), None)
+
+
+def _download(packages: Sequence[Package], look: Look, folder: Path) -> None:
+    """Let pip download wheels, by the hashes that its index tells; they come into `folder` whole."""
+    tags = [f"manylinux_2_{minor}" for minor in range(_glibc(look), _OLDEST_MANYLINUX - 1, -1)]
+    platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{look.machine}")]
+    python = ".".join(map(str, look.python[:2]))
+    with tempfile.TemporaryDirectory(prefix=".pip-", dir=folder) as beside:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download", "-q"),
+                *("--no-deps", "--only-binary=:all:", "--python-version", python, "--implementation", "cp"),
+                *(*platforms, "--progress-bar", "off", "--dest", beside),
+                *(f"{p.name}=={p.version}" for p in packages),
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode != 0:
+            errors = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
+            raise UsageError(
+                f"pip has no {', '.join(p.name for p in packages)} for Python {python} on {look.machine}: "
+                f"{errors[-1][-_TAIL:]}",
+                hint="Use --runtime own and --remote-python, with a Python on the board that has them",
+            )
+        for path in Path(beside).glob("*.whl"):
+            path.replace(folder / path.name)
