@@ -1,8 +1,12 @@
 """Where the emulated machine lies: `root` for all cores, and for each core a prefix with files of its own.
 
-CACHE/arm/root/            arm64 libraries and Python, and in `site` the aarch64 wheels
-CACHE/arm/cores/CORE/      links to `root`, and `proc` and `sys` as that core has them
-CACHE/arm/plugin/count.so  counts instructions
+```
+FOLDER/root/             arm64 libraries and Python, and in `site` the aarch64 wheels
+FOLDER/cores/CORE/       links to `root`, and `proc` and `sys` as that core has them
+FOLDER/plugin/count.so   counts instructions
+FOLDER/downloads/        what `root` was unpacked from
+FOLDER/setup.json        what the machine is made of; written last
+```
 """
 
 from __future__ import annotations
@@ -13,7 +17,17 @@ from pathlib import Path
 from attendc.arm.cores import Core
 from attendc.files import cache_folder
 
-__all__ = ["PYTHON", "SITE", "arm_folder", "plugin_path", "prefix_of"]
+__all__ = [
+    "PYTHON",
+    "SITE",
+    "arm_folder",
+    "cores_folder",
+    "downloads_folder",
+    "plugin_path",
+    "prefix_of",
+    "root_folder",
+    "setup_path",
+]
 
 PYTHON = "usr/bin/python3.11"
 SITE = "/site"
@@ -23,14 +37,34 @@ SITE = "/site"
 def arm_folder() -> Path:
     """Return the folder of the emulated machine: $ATTENDC_ARM, else `arm` in the user's cache."""
     own = os.environ.get("ATTENDC_ARM")
-    return Path(own) if own else cache_folder() / "arm"
+    return (Path(own) if own else cache_folder() / "arm").absolute()
+
+
+def root_folder() -> Path:
+    """Return the folder of what all cores share."""
+    return arm_folder() / "root"
+
+
+def cores_folder() -> Path:
+    """Return the folder of the cores' prefixes."""
+    return arm_folder() / "cores"
 
 
 def prefix_of(core: Core) -> Path:
     """Return what the emulator takes for the root of the file system."""
-    return arm_folder() / "cores" / core.name
+    return cores_folder() / core.name
+
+
+def downloads_folder() -> Path:
+    """Return the folder of the packages."""
+    return arm_folder() / "downloads"
 
 
 def plugin_path() -> Path:
     """Return the compiled plugin."""
     return arm_folder() / "plugin" / "count.so"
+
+
+def setup_path() -> Path:
+    """Return the record of what the machine is made of."""
+    return arm_folder() / "setup.json"
