@@ -49,6 +49,7 @@ class Weights:
         sha256: of the file.
         trusted: whether it was unpickled in full because the user said so.
         notes: what was chosen or left aside while reading, in plain words.
+        origin: where the weights come from if from no file: `random (seed 0), not trained`.
     """
 
     tensors: dict[str, Tensor]
@@ -56,6 +57,7 @@ class Weights:
     sha256: str
     trusted: bool = False
     notes: tuple[str, ...] = ()
+    origin: str = ""
 
 
 def spec_to_json(spec: Spec) -> str:

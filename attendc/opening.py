@@ -14,7 +14,8 @@ from attendc.context import Context
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
-from attendc.errors import CheckpointError, DataError
+from attendc.errors import CheckpointError, DataError, UsageError
+from attendc.models.fresh import fresh_network
 from attendc.models.registry import PRESET_INPUTS, resolve
 from attendc.request import CheckpointRequest
 from attendc.types import Preprocess, Spec
@@ -46,13 +47,21 @@ class Opened:
     weights: Weights
 
 
-def open_checkpoint(request: CheckpointRequest) -> Opened:
-    """Read, build and fill.
+def open_checkpoint(request: CheckpointRequest, *, seed: int = 0) -> Opened:
+    """Read, build and fill; without a path build `model` with weights that are random by the seed.
 
     Raises:
+        UsageError: if neither a path nor a model is given, or an option of the one with the other.
         CheckpointError: of any kind that `attendc.checkpoint` knows, or if the architecture is not known.
         DataError: if preprocessing that the command gives does not fit.
     """
+    if request.path is None:
+        return _fresh(request, seed)
+    if request.classes is not None:
+        raise UsageError(
+            f"classes={request.classes} is of a preset without a checkpoint",
+            hint=f"Leave it out: {request.path.name} has its own; where it does not say, --model-arg classes=N",
+        )
     weights = read_weights(request.path, trust=request.trust, key=request.weights_key)
     spec = weights.spec
     if spec is None and not request.model:
@@ -69,26 +78,29 @@ def open_checkpoint(request: CheckpointRequest) -> Opened:
     return Opened(model, spec, weights)
 
 
-def load_checkpoint(path: Path | str, **said: Any) -> Opened:
-    """Open a checkpoint of attendc's, or any other with what it does not say itself.
+def load_checkpoint(path: Path | str | None = None, *, seed: int = 0, **said: Any) -> Opened:
+    """Open a checkpoint of attendc's, or any other with what it does not say itself; or a model without one.
 
         opened = attendc.load_checkpoint("ckpt.safetensors")
         opened = attendc.load_checkpoint("my.pt", model="package.module:factory", mean=(0.5,), std=(0.25,))
+        opened = attendc.load_checkpoint(model="attendnext", classes=1000)
 
     Args:
-        path: .safetensors, .pt, .pth, .bin or .ckpt; nothing is unpickled that could run code.
+        path: .safetensors, .pt, .pth, .bin or .ckpt; nothing is unpickled that could run code. None: random weights.
+        seed: of random weights.
         said: fields of `CheckpointRequest`.
 
     Raises:
+        UsageError: if neither a path nor a model is given.
         CheckpointError: if it cannot be read, trusted, built or filled.
         DataError: if preprocessing that is given does not fit.
     """
-    return open_checkpoint(CheckpointRequest(Path(path), **said))
+    return open_checkpoint(CheckpointRequest(None if path is None else Path(path), **said), seed=seed)
 
 
 def open_told(request: CheckpointRequest, context: Context) -> Opened:
     """Open a checkpoint, and say what was chosen or left aside in it; raises what `open_checkpoint` does."""
-    opened = open_checkpoint(request)
+    opened = open_checkpoint(request, seed=context.seed)
     for note in opened.weights.notes:
         context.warn(note)
     return opened
@@ -151,6 +163,37 @@ def _check_classes(dataset: Dataset, outputs: int) -> None:
         )
 
 
+def _fresh(request: CheckpointRequest, seed: int) -> Opened:
+    """Return a network without a checkpoint; its input is normalised as is usual, since none was trained on."""
+    if not request.model:
+        raise UsageError(
+            "neither a checkpoint nor a model is given", hint="Give a checkpoint, or --model PRESET for random weights"
+        )
+    told = [
+        name for name, value in (("weights-key", request.weights_key), ("trust-checkpoint", request.trust)) if value
+    ]
+    if told:
+        raise UsageError(f"--{told[0]} means nothing without a checkpoint", hint="Leave it out, or give a checkpoint")
+    if ":" in request.model and request.classes is not None:
+        raise UsageError(
+            f"classes={request.classes} is of presets; {request.model} has arguments of its own",
+            hint=f"For example --model-arg num_classes={request.classes}",
+        )
+    architecture = resolve(request.model, request.model_args, classes=request.classes)
+    _, height, width = shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
+    channels = shape[0] if request.input_shape else int(architecture.args.get("in_channels", shape[0]))
+    preprocess = _overridden(Preprocess(height, width, channels, *_usual(channels)), request)
+    model = fresh_network(architecture, preprocess.input_shape, seed=seed)
+    origin = f"random (seed {seed}), not trained"
+    spec = Spec(architecture, preprocess, (), request.data).after(step="random weights", seed=seed)
+    return Opened(model, spec, Weights({}, None, "", notes=(f"weights: {origin}",), origin=origin))
+
+
+def _usual(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and deviation that are usual for so many channels."""
+    return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+
+
 def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
     known = weights.spec
     architecture = resolve(request.model, request.model_args)
@@ -159,7 +202,7 @@ def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
         return known if same else replace(known, architecture=replace(architecture, surgery=known.architecture.surgery))
     shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
     channels = shape[0]
-    default = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    default = _usual(channels)
     if not (request.mean and request.std):
         raise DataError(
             "the preprocessing of a checkpoint without a Spec is not known",

@@ -28,7 +28,8 @@ class ModelSection:
     __pydantic_config__: ClassVar[Any] = CHECKED
 
     checkpoint: str = ""
-    """Path or URI of the checkpoint. `convert` and `verify` also take a folder or a .pt2 that attendc made."""
+    """Path or URI of the checkpoint. `convert` and `verify` also take a folder or a .pt2 that attendc made. Empty: the
+    network is trained from scratch, or quantized and converted with random weights to see what it costs."""
     sha256: str = ""
     """What the checkpoint must hash to, as 64 hexadecimal digits; empty: anything."""
     name: str = ""
@@ -49,6 +50,8 @@ class ModelSection:
     """Per channel in 0..1, or one for all."""
     fit: Fit | None = None
     """How images get their size. Default: as the checkpoint says."""
+    classes: Annotated[int, Ge(1)] | None = None
+    """Outputs of a preset without a checkpoint, whose weights are random by the seed. Default: the preset's own."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class TargetSection:
     __pydantic_config__: ClassVar[Any] = CHECKED
 
     core: Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"] | None = None
-    """The ARM core. It stands in the manifest and the model card; nothing is measured on it yet. Default: none."""
+    """The ARM core: what the stage bench counts on, and a pruning budget without a core means. Default: none."""
 
 
 @dataclass(frozen=True)

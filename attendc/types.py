@@ -5,7 +5,7 @@ Nothing here imports torch or numpy, so every other module may import this one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 __all__ = [
@@ -180,6 +180,8 @@ class Stamp:
         preprocess: how its input is made.
         calibration: where the ranges come from; `random` where no data was used, empty in float artefacts.
         dtype: `int8`, `float32`, `float16`, `dynamic` or `int16`; formats but tflite have the first two.
+        weights: where they come from if from no checkpoint: `random (seed 0), not trained`.
+        verification: `not verified` where nobody asked for a proof.
     """
 
     attendc: str
@@ -188,3 +190,14 @@ class Stamp:
     preprocess: Preprocess
     calibration: str = ""
     dtype: str = "int8"
+    weights: str = ""
+    verification: str = ""
+
+    @property
+    def caveat(self) -> str:
+        """Return what to know before trusting an artefact; empty where there is nothing."""
+        return "; ".join(text for text in (self.weights and f"weights: {self.weights}", self.verification) if text)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what artefacts hold; of the caveats those that there are."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("weights", "verification")}

@@ -13,22 +13,25 @@ __all__ = ["print_artefacts", "print_report"]
 
 def print_artefacts(console: Console, folder: Path | str, manifest: dict[str, Any]) -> None:
     """Print format, dtype, bytes, accuracy, agreement and float operators of everything in a folder."""
-    report = manifest["verification"]
+    report = manifest.get("verification")
     rows = [
         (
             name,
             entry["dtype"],
             f"{entry['bytes']:,}",
-            _percent(report["accuracy"].get(entry["name"])),
-            _percent(_agreement(report, entry["name"])),
+            _percent(report["accuracy"].get(entry["name"]) if report else None),
+            _percent(_agreement(report, entry["name"]) if report else None),
             str(entry.get("float_ops", "-")) if entry["dtype"] in ("int8", "int16") else "all",
         )
         for name, entry in manifest["outputs"].items()
         if "name" in entry
     ]
     head = ("file", "dtype", "bytes", "accuracy", "agreement", "float ops")
-    console.table(f"{folder}: verified on {report['images']} images", head, rows)
-    _print_verdict(console, report)
+    console.table(f"{folder}: {_proof(report)}", head, rows)
+    if report:
+        _print_verdict(console, report)
+    if "caveat" in manifest:
+        console.result(manifest["caveat"])
 
 
 def print_report(console: Console, folder: Path, report: dict[str, Any]) -> None:
@@ -49,6 +52,10 @@ def print_report(console: Console, folder: Path, report: dict[str, Any]) -> None
     accuracies = [(name, _percent(value)) for name, value in report["accuracy"].items()]
     console.table("accuracy", ("runner", "top-1"), accuracies)
     _print_verdict(console, report)
+
+
+def _proof(report: dict[str, Any] | None) -> str:
+    return f"verified on {report['images']} images" if report else "not verified"
 
 
 def _print_verdict(console: Console, report: dict[str, Any]) -> None:

@@ -12,12 +12,15 @@ from attendc.cli.options import (
     artefact_options,
     checkpoint_options,
     checkpoint_request,
+    classes_option,
     common_options,
     gate_options,
     gates_of,
+    no_verify_option,
     printed,
     recipe_options,
     session,
+    verify_wanted,
 )
 
 __all__ = ["convert_command"]
@@ -26,24 +29,29 @@ _PATH = click.Path(path_type=Path)
 
 
 @click.command("convert")
-@click.argument("source", type=_PATH)
+@click.argument("source", type=_PATH, required=False)
 @artefact_options(
     "float32",
     "Types to write; of a source that attendc quantized int8 too. TFLite has float16, dynamic and int16 as well.",
 )
 @checkpoint_options
+@classes_option
 @gate_options
+@no_verify_option
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
 @click.option("-o", "--output", type=_PATH, required=True, help="Folder to make.")
 @recipe_options
 @common_options
-def convert_command(source: Path, **given: Any) -> None:
-    """Convert SOURCE (a checkpoint, or a folder or .pt2 of attendc's) and verify what came out."""
+def convert_command(source: Path | None, **given: Any) -> None:
+    """Convert SOURCE (a checkpoint, or a folder or .pt2 of attendc's) and verify what came out.
+
+    Without SOURCE a --model is converted with random weights, to see what it costs.
+    """
     with session(given) as (console, context):
         from attendc import ConvertRequest, convert_recipe, convert_source
 
         output, print_recipe = given.pop("output"), given.pop("print_recipe")
-        given["cached"] = not given.pop("no_cache")
+        given["cached"], given["verify"] = not given.pop("no_cache"), verify_wanted(given)
         request = ConvertRequest(checkpoint_request(source, given), output, gates=gates_of(given), **given)
         if printed(console, convert_recipe(request, context), wanted=print_recipe):
             return

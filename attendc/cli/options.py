@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from attendc.cli.console import Console, open_console
 from attendc.context import Context
+from attendc.errors import UsageError
 from attendc.targets import DTYPES, FORMATS
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ __all__ = [
     "artefact_options",
     "checkpoint_options",
     "checkpoint_request",
+    "classes_option",
     "common_options",
     "console_options",
     "finite",
@@ -33,6 +36,7 @@ __all__ = [
     "key_values",
     "max_drop_option",
     "names_from",
+    "no_verify_option",
     "options",
     "print_option",
     "printed",
@@ -40,12 +44,13 @@ __all__ = [
     "session",
     "session_of_recipe",
     "size",
+    "verify_wanted",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Names that attendc.compress.pruning gives a meaning; it is not imported for `--help`, since torch comes with it.
-BUDGETS = ("macs", "params", "bytes")
+BUDGETS = ("macs", "params", "bytes", "budget")
 IMPORTANCES = ("l1", "l2", "taylor", "bn", "activation")
 
 
@@ -155,10 +160,43 @@ gate_options = options(
 )
 
 
-def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
-    """Take the checkpoint options out of `given`."""
+classes_option = click.option(
+    "--classes", type=click.IntRange(1), help="Outputs of a --model without a checkpoint.  [default: the preset's]"
+)
+no_verify_option = click.option("--no-verify", is_flag=True, help="Prove nothing, and say so in every artefact.")
+
+
+def verify_wanted(given: dict[str, Any], *, allowed: Sequence[str] = ()) -> bool:
+    """Take --no-verify out of `given`, and return whether there is a proof.
+
+    Raises:
+        UsageError: if there is none, but an option of it is given that is not `allowed`.
+    """
+    if not given.pop("no_verify"):
+        return True
+    told = click.get_current_context().get_parameter_source
+    for name in ("images", "min_agreement", "max_drop", "no_gate"):
+        if name in given and name not in allowed and told(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"--{name.replace('_', '-')} means nothing with --no-verify", hint="Leave out one of them")
+    return False
+
+
+def checkpoint_request(path: Path | None, given: dict[str, Any]) -> CheckpointRequest:
+    """Take the checkpoint options out of `given`.
+
+    Raises:
+        UsageError: if there is neither a path nor a model, or --classes where it means nothing.
+    """
     from attendc import CheckpointRequest
 
+    classes = given.pop("classes", None)
+    if path is None and not given["model"]:
+        raise UsageError("no checkpoint is given", hint="Give one, or --model PRESET for random weights")
+    if path is not None and classes is not None:
+        raise UsageError(
+            f"--classes {classes} is of a --model without a checkpoint",
+            hint="Leave it out; a checkpoint that does not tell its classes takes --model-arg classes=N",
+        )
     return CheckpointRequest(
         path,
         given.pop("model"),
@@ -170,6 +208,7 @@ def checkpoint_request(path: Path, given: dict[str, Any]) -> CheckpointRequest:
         _numbers(given.pop("std")),
         given.pop("fit"),
         given.pop("data"),
+        classes,
     )
 
 
@@ -214,7 +253,7 @@ def size(text: str) -> tuple[int, int] | None:
 
 
 def _shape(text: str) -> tuple[int, int, int] | None:
-    sizes = _sizes(text, 3, "CxHxW, for example 3x224x224")
+    sizes = _sizes(text.replace(",", "x"), 3, "CxHxW, for example 3x224x224")
     return (sizes[0], sizes[1], sizes[2]) if sizes else None
 
 

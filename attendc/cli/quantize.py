@@ -15,13 +15,16 @@ from attendc.cli.options import (
     artefact_options,
     checkpoint_options,
     checkpoint_request,
+    classes_option,
     common_options,
     gate_options,
     gates_of,
     key_values,
+    no_verify_option,
     printed,
     recipe_options,
     session,
+    verify_wanted,
 )
 from attendc.cli.step_table import print_steps
 from attendc.errors import UsageError
@@ -62,13 +65,14 @@ _PRUNE_VALUES = {
 
 
 @click.command("quantize")
-@click.argument("checkpoint", type=_PATH)
+@click.argument("checkpoint", type=_PATH, required=False)
 @click.option("--int8", is_flag=True, help="Quantize to int8 (the only way so far, so it must be said).")
 @click.option(
     "--prune",
     multiple=True,
     metavar="K=V",
-    help="Prune first: macs=0.5, params= or bytes=; also epochs=, steps=, importance=, sensitivity=true. Repeatable.",
+    help="Prune first: macs=0.5, params=, bytes= or budget=CORE:0.6; also epochs=, steps=, importance=, sensitivity=true."
+    " Repeatable.",
 )
 @click.option("--qat", is_flag=True, help="Train the quantized network, taught by its float self.")
 @click.option("--epochs", type=click.IntRange(1), help="Of --qat.  [default: 2]")
@@ -85,20 +89,23 @@ _PRUNE_VALUES = {
 )
 @artefact_options("int8,float32", "Types to write; float32 is what the proof compares sizes with.")
 @checkpoint_options
+@classes_option
 @gate_options
 @click.option("--allow-float", is_flag=True, help="Let operators that cannot be int8 stay float, and say so.")
 @click.option("--no-gate", is_flag=True, help="Write the artefacts even if they fail verification.")
+@no_verify_option
 @click.option("--force", is_flag=True, help="Replace the output folder if attendc made it.")
 @click.option("-o", "--output", type=_PATH, help="Folder to make.  [default: runs/<name of the checkpoint>-int8]")
 @recipe_options
 @common_options
-def quantize_command(checkpoint: Path, **given: Any) -> None:
-    """Quantize CHECKPOINT and write proven artefacts into a folder.
+def quantize_command(checkpoint: Path | None, **given: Any) -> None:
+    """Quantize CHECKPOINT and write proven artefacts into a folder; or a --model without one, to see what it costs.
 
     \b
     attendc quantize examples/attendnext_nano.safetensors --int8
     attendc quantize examples/attendnext_nano.safetensors --int8 --prune macs=0.5 --qat
     attendc quantize my.pt --int8 --qat --model package.module:factory --data images/ --mean 0.5 --std 0.25
+    attendc quantize --int8 --model attendnext --classes 1000 --calib random --no-verify
     """  # noqa: D301 - \b is for click: keep these lines
     if not given.pop("int8"):
         raise UsageError("say which type to quantize to", hint="Add --int8")
@@ -106,15 +113,18 @@ def quantize_command(checkpoint: Path, **given: Any) -> None:
         from attendc import QuantizeRequest, quantize_checkpoint, quantize_recipe
 
         print_recipe = given.pop("print_recipe")
-        output = given.pop("output") or Path("runs") / f"{checkpoint.stem}-int8"
+        verify = verify_wanted(given, allowed=["images"] if given["prune"] else [])
+        opened = checkpoint_request(checkpoint, given)
+        output = given.pop("output") or Path("runs") / f"{opened.name}-int8"
         request = QuantizeRequest(
-            checkpoint_request(checkpoint, given),
+            opened,
             output,
             calib=_calib(given.pop("calib")),
             prune=_prune_options(given.pop("prune")),
             qat=_qat_options(given),
             gates=gates_of(given),
             gate=not given.pop("no_gate"),
+            verify=verify,
             cached=not given.pop("no_cache"),
             **given,
         )
@@ -150,7 +160,7 @@ def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
     budgets = [name for name in BUDGETS if name in values]
     if len(budgets) != 1:
         named = f"several budgets: {', '.join(budgets)}" if budgets else "no budget"
-        raise UsageError(f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k")
+        raise UsageError(f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k, budget=cortex-a76:0.6")
     amount = str(values.pop(budgets[0]))
     for name, value in values.items():
         if name not in _PRUNE_VALUES or value not in _PRUNE_VALUES[name]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import json
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ def save_program(path: Path, graph: fx.GraphModule, spec: Spec, stamp: Stamp) ->
     sample = torch.zeros(2, *spec.preprocess.input_shape)
     program = torch.export.export(inference_module(graph), (sample,), dynamic_shapes=({0: batch_dim()},))
     _forget_making(program)
-    extra = json.dumps({"spec": spec_to_json(spec), "stamp": dataclasses.asdict(stamp)})
+    extra = json.dumps({"spec": spec_to_json(spec), "stamp": stamp.as_json()})
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
     torch.export.save(program, content, extra_files={METADATA_FILE: extra})
     with replace_file(path) as beside:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, fx
@@ -177,7 +176,7 @@ def _drop_casts(model: onnx.ModelProto) -> None:
 def _add_metadata(model: onnx.ModelProto, stamp: Stamp) -> None:
     import onnx
 
-    values: dict[str, Any] = dataclasses.asdict(stamp)
+    values = stamp.as_json()
     texts = {f"attendc.{k}": v if isinstance(v, str) else json.dumps(v) for k, v in values.items()}
     onnx.helper.set_model_props(model, texts)
     model.producer_name, model.producer_version = "attendc", stamp.attendc

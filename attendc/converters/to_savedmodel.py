@@ -10,7 +10,6 @@ a device computes. Its weights are stored as int8 and its biases as int32.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def write_savedmodel(path: Path, graph: fx.GraphModule, stamp: Stamp) -> list[st
     with replace_folder(path, GRAPH_FILE) as beside:
         (beside / GRAPH_FILE).write_bytes(content)
         (beside / STAMP_FILE).parent.mkdir()
-        text = json.dumps(dataclasses.asdict(stamp), sort_keys=True, indent=2)
+        text = json.dumps(stamp.as_json(), sort_keys=True, indent=2)
         (beside / STAMP_FILE).write_text(text + "\n", encoding="utf-8")
     return []
 

@@ -7,7 +7,6 @@ made from the int8 file, float16 files from the float32 file, so that all hold t
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import sys
 import tempfile
@@ -169,9 +168,10 @@ def _add_metadata(model: Any, stamp: Stamp) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     buffer = schema.BufferT()
-    buffer.data = list(json.dumps(dataclasses.asdict(stamp), sort_keys=True).encode())
+    buffer.data = list(json.dumps(stamp.as_json(), sort_keys=True).encode())
     entry = schema.MetadataT()
     entry.name, entry.buffer = METADATA_NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
-    model.description = f"attendc {stamp.attendc}, {stamp.dtype}, NHWC"
+    caveat = f"; {stamp.caveat}" if stamp.caveat else ""
+    model.description = f"attendc {stamp.attendc}, {stamp.dtype}, NHWC{caveat}"

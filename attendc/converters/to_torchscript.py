@@ -43,7 +43,7 @@ def write_torchscript(path: Path, graph: fx.GraphModule, stamp: Stamp) -> None:
         OutputError: if the file cannot be written.
     """
     sample = torch.zeros(2, *stamp.preprocess.input_shape)
-    extra = {METADATA_FILE: json.dumps(dataclasses.asdict(stamp), sort_keys=True)}
+    extra = {METADATA_FILE: json.dumps(stamp.as_json(), sort_keys=True)}
     how = "compile" if stamp.dtype == "int8" else "trace"
     content = io.BytesIO()  # torch's own writer ends the process where the disk is full
     try:

@@ -46,7 +46,7 @@ def analyze_recipe(request: AnalyzeRequest, context: Context) -> Recipe:
     """Return the recipe that a request means."""
     picture = request.output.suffix.lower()[1:]
     config = AnalyzeConfig(request.importance, tuple(request.keep_ratios), picture, request.cached)  # type: ignore[arg-type]
-    return recipe_of(f"{request.checkpoint.path.stem}-analyzed", request.checkpoint, {"analyze": config}, context)
+    return recipe_of(f"{request.checkpoint.name}-analyzed", request.checkpoint, {"analyze": config}, context)
 
 
 def analyze_checkpoint(request: AnalyzeRequest, context: Context) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def model_section(request: CheckpointRequest) -> ModelSection:
     """Return a checkpoint, and what was said about it, as a recipe says it."""
     return replace(
         named(request.model),
-        checkpoint=str(request.path),
+        checkpoint="" if request.path is None else str(request.path),
         args=dict(request.model_args),
         weights_key=request.weights_key,
         trust=request.trust,
@@ -43,6 +43,7 @@ def model_section(request: CheckpointRequest) -> ModelSection:
         mean=tuple(request.mean),
         std=tuple(request.std),
         fit=request.fit,
+        classes=request.classes,
     )
 
 

@@ -22,7 +22,7 @@ __all__ = ["ConvertRequest", "convert_recipe", "convert_source"]
 
 @dataclass(frozen=True)
 class ConvertRequest:
-    """What to convert: `source` is a checkpoint, or a .pt2 or folder that `attendc quantize` made.
+    """What to convert: `source` is a checkpoint, a model without one, or a .pt2 or folder of `attendc quantize`.
 
     Attributes:
         source: as above; its `data` is what the result is verified on.
@@ -34,6 +34,7 @@ class ConvertRequest:
         ir_version: of the ONNX file; None: the default.
         gates: what must hold.
         images: how many images verification looks at; None: by the size of the network.
+        verify: prove the artefacts; without it they are stamped as not verified, and `gates` means nothing.
         force: replace an existing folder.
         cached: take finished stages from the cache, and keep them there.
     """
@@ -47,6 +48,7 @@ class ConvertRequest:
     ir_version: int | None = None
     gates: Gates = field(default_factory=Gates)
     images: int | None = None
+    verify: bool = True
     force: bool = False
     cached: bool = True
 
@@ -63,9 +65,11 @@ def convert_recipe(request: ConvertRequest, context: Context) -> Recipe:
             request.ir_version,
             allow_float=True,
         ),
-        "verify": VerifyConfig(request.images, request.gates.min_agreement, request.gates.max_drop_points),
+        "verify": VerifyConfig(request.images, request.gates.min_agreement, request.gates.max_drop_points)
+        if request.verify
+        else None,
     }
-    return recipe_of(f"{request.source.path.stem}-converted", request.source, stages, context)
+    return recipe_of(f"{request.source.name}-converted", request.source, stages, context)
 
 
 def convert_source(request: ConvertRequest, context: Context) -> dict[str, Any]:

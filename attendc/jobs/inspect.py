@@ -56,7 +56,7 @@ def inspect_file(
     """
     if drawing is not None:
         _check_drawing(drawing, force=force)
-    path = request.path
+    path = request.file
     if path.is_dir() and not (path / _GRAPH_FILE).is_file():
         return _inspect_folder(path, drawing)
     facts, read = _reader(request)
@@ -82,7 +82,7 @@ def _check_drawing(path: Path, *, force: bool) -> None:
 
 
 def _reader(request: CheckpointRequest) -> Found:
-    path = request.path
+    path = request.file
     if path.is_dir():
         return _savedmodel(path)
     if not path.is_file():
@@ -136,7 +136,7 @@ def _checkpoint(request: CheckpointRequest) -> Found:
     opened = open_checkpoint(request)
     facts = {
         "format": "checkpoint",
-        "bytes": request.path.stat().st_size,
+        "bytes": request.file.stat().st_size,
         "sha256": opened.weights.sha256,
         "params": count_params(opened.model),
         "macs": _macs(opened.model, opened.spec.preprocess),
@@ -161,10 +161,10 @@ def _torchscript(request: CheckpointRequest) -> Found:
     from attendc.converters.read_torchscript import inspect_torchscript
     from attendc.network.from_torchscript import torchscript_network
 
-    facts = inspect_torchscript(request.path)
+    facts = inspect_torchscript(request.file)
     told = tuple(facts["inputs"][0]["shape"][1:]) if facts["inputs"] else ()
     shape = request.input_shape or (told if len(told) == 3 and all(isinstance(d, int) for d in told) else None)
-    return facts, lambda: torchscript_network(request.path, shape)
+    return facts, lambda: torchscript_network(request.file, shape)
 
 
 def _savedmodel(path: Path) -> Found:

@@ -50,7 +50,7 @@ class MaskRequest:
 def mask_recipe(request: MaskRequest, context: Context) -> Recipe:
     """Return the recipe that a request means."""
     config = MaskConfig(request.kind, request.ratio, **loop_fields(request.recover))
-    return recipe_of(f"{request.checkpoint.path.stem}-masked", request.checkpoint, {"mask": config}, context)
+    return recipe_of(f"{request.checkpoint.name}-masked", request.checkpoint, {"mask": config}, context)
 
 
 def mask_checkpoint(request: MaskRequest, context: Context) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def prune_recipe(request: PruneRequest, context: Context) -> Recipe:
     """Return the recipe that a request means."""
     plan = str(request.plan) if request.plan is not None else ""
     config = prune_config(request.options, plan=plan, plan_only=request.plan_only)
-    return recipe_of(f"{request.checkpoint.path.stem}-pruned", request.checkpoint, {"prune": config}, context)
+    return recipe_of(f"{request.checkpoint.name}-pruned", request.checkpoint, {"prune": config}, context)
 
 
 def prune_checkpoint(request: PruneRequest, context: Context) -> dict[str, Any]:

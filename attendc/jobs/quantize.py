@@ -20,8 +20,7 @@ from attendc.runner.run import RunOptions, run_recipe
 from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.loop import loop_fields, loop_options
 from attendc.stages.prune import prune_config
-from attendc.stages.quantize import RANDOM
-from attendc.stages.quantize_config import QuantizeConfig
+from attendc.stages.quantize_config import RANDOM, QuantizeConfig
 from attendc.stages.verify_config import VerifyConfig
 from attendc.train import TrainOptions
 
@@ -36,7 +35,7 @@ class QuantizeRequest:
     """What to quantize and how.
 
     Attributes:
-        checkpoint: the checkpoint, and what its Spec does not say.
+        checkpoint: the checkpoint, and what its Spec does not say; or a model without one.
         output: the folder to make.
         calib: number of calibration images, or `random` to do without data.
         ranges: how PTQ chooses ranges: `minmax`, `percentile`, `mse`.
@@ -51,6 +50,7 @@ class QuantizeRequest:
         images: how many images verification looks at; None: by the size of the network.
         allow_float: let operators that cannot be int8 stay float.
         gate: refuse to write artefacts that fail verification.
+        verify: prove the artefacts; without it they are stamped as not verified, and `gates` and `gate` mean nothing.
         force: replace an existing folder.
         cached: take finished stages from the cache, and keep them there.
     """
@@ -70,6 +70,7 @@ class QuantizeRequest:
     images: int | None = None
     allow_float: bool = False
     gate: bool = True
+    verify: bool = True
     force: bool = False
     cached: bool = True
 
@@ -101,11 +102,11 @@ def quantize_recipe(request: QuantizeRequest, context: Context) -> Recipe:
             request.ir_version,
             request.allow_float,
         ),
-        "verify": VerifyConfig(
-            request.images, request.gates.min_agreement, request.gates.max_drop_points, request.gate
-        ),
+        "verify": VerifyConfig(request.images, request.gates.min_agreement, request.gates.max_drop_points, request.gate)
+        if request.verify
+        else None,
     }
-    return recipe_of(f"{request.checkpoint.path.stem}-int8", request.checkpoint, stages, context)
+    return recipe_of(f"{request.checkpoint.name}-int8", request.checkpoint, stages, context)
 
 
 def quantize_checkpoint(request: QuantizeRequest, context: Context) -> dict[str, Any]:

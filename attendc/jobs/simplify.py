@@ -49,7 +49,7 @@ def simplify_recipe(request: SimplifyRequest, context: Context) -> Recipe:
     Raises:
         UsageError: of an .onnx, which no stage of a recipe takes.
     """
-    path = request.source.path
+    path = request.source.file
     if path.suffix == _ONNX:
         raise UsageError(f"simplifying {path} is no recipe", hint="Stages take checkpoints; leave out --print-recipe")
     return recipe_of(f"{path.stem}-simplified", request.source, {"simplify": request.config}, context)
@@ -67,7 +67,7 @@ def simplify_source(request: SimplifyRequest, context: Context) -> dict[str, Any
         OutputError: if the output cannot be written, exists without `force`, or has another suffix than it is due.
         AttendcError: of the kind that fits, if the source cannot be read.
     """
-    is_onnx = request.source.path.suffix == _ONNX
+    is_onnx = request.source.file.suffix == _ONNX
     _check_output(request, _ONNX if is_onnx else ".pt2")
     return _of_onnx(request, context) if is_onnx else _of_checkpoint(request, context)
 
@@ -84,7 +84,7 @@ def _of_checkpoint(request: SimplifyRequest, context: Context) -> dict[str, Any]
 def _of_onnx(request: SimplifyRequest, context: Context) -> dict[str, Any]:
     if request.config != SimplifyConfig():
         raise UsageError("an .onnx has passes of its own", hint="Leave out --passes, --skip and --images")
-    done = simplify_onnx_file(request.source.path, request.output, seed=context.seed)
+    done = simplify_onnx_file(request.source.file, request.output, seed=context.seed)
     for note in done.notes:
         context.warn(note)
     before = {"ops": done.before, "nodes": done.nodes_before, "bytes": done.bytes_before}
@@ -97,14 +97,14 @@ def _told(request: SimplifyRequest, found: dict[str, Any]) -> dict[str, Any]:
     return {
         "attendc": __version__,
         "command": "simplify",
-        "source": str(request.source.path),
+        "source": str(request.source.file),
         "output": str(request.output),
         **found,
     }
 
 
 def _check_output(request: SimplifyRequest, suffix: str) -> None:
-    source, output = request.source.path, request.output
+    source, output = request.source.file, request.output
     if output.suffix != suffix:
         raise OutputError(f"{output} does not end in {suffix}", hint=f"What {source} becomes is a {suffix}")
     if output.exists() and source.exists() and output.samefile(source):

@@ -11,7 +11,7 @@ from attendc.reader.faults import Fault, Place, closest, join
 from attendc.reader.head import Head
 from attendc.reader.merge import Document, long_forms
 from attendc.reader.nodes import Node, fault, is_sound, mapping
-from attendc.reader.rules import check_model, check_name, check_sha256, names_nothing_to_read
+from attendc.reader.rules import check_model, check_name, check_sha256, names_a_model, names_nothing_to_read
 from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry, TargetSection
 
 __all__ = ["SECTIONS", "assemble"]
@@ -19,6 +19,8 @@ __all__ = ["SECTIONS", "assemble"]
 SECTIONS = {"model": ModelSection, "data": DataSection, "target": TargetSection}
 
 _FIRST_KEYS = ("version", "name", "extends", "vars", *SECTIONS, "seed", "device", "threads", "output", "variants")
+_TAKE_FRESH = ("simplify", "quantize", "convert")
+"""First stages of a recipe that studies what a network without a checkpoint costs."""
 _KNOWN = (*_FIRST_KEYS, "stages")
 
 
@@ -128,8 +130,8 @@ def _check_checkpoint(document: Document, top: dict[str, Node], faults: list[Fau
     if not entries or not document.is_whole or not names_nothing_to_read(top.get("model")):
         return
     step, _ = _step(entries[0])
-    if step is None or step == "train":
+    if step is None or step == "train" or (step in _TAKE_FRESH and names_a_model(top.get("model"))):
         return
     at = top["model"].place if mapping(top.get("model")) else document.place
-    message = "is missing; only a recipe that begins with train needs none"
+    message = "is missing; a recipe that begins with train needs none, nor one that only quantizes or converts a model"
     faults.append(Fault(at.file, at.line, "model.checkpoint", "", message))

@@ -7,7 +7,7 @@ import re
 from attendc.reader.faults import Fault
 from attendc.reader.nodes import Node, fault, mapping
 
-__all__ = ["check_model", "check_name", "check_sha256", "names_nothing_to_read"]
+__all__ = ["check_model", "check_name", "check_sha256", "names_a_model", "names_nothing_to_read"]
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -50,6 +50,12 @@ def names_nothing_to_read(section: Node | None) -> bool:
         return False
     node = mapping(section).get("checkpoint")
     return node is None or node.value == ""
+
+
+def names_a_model(section: Node | None) -> bool:
+    """Return whether a network is named that can be built without a checkpoint."""
+    held = mapping(section)
+    return bool(_text(held, "name") or _text(held, "factory"))
 
 
 def _text(held: dict[str, Node], key: str) -> str:

@@ -71,6 +71,7 @@ def _what(manifest: Mapping[str, Any], files: Sequence[Artefact]) -> str:
         f"Size: {size or _UNKNOWN}.",
         f"Made with attendc {_safe(manifest.get('attendc') or _UNKNOWN)}, `attendc {_code(manifest.get('command'))}`.",
         _made_for(manifest),
+        *([f"Not to be relied on: {_safe(manifest['caveat'])}."] if manifest.get("caveat") else []),
     ]
     return "\n".join(sentences)
 

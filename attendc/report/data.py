@@ -35,6 +35,7 @@ agreement_float, agreement_source (0..1), source (graph or float), float_ops, tr
     | ranges | [{layer, weight, activation}]: min, max, scale, zero_point, clipped; histograms are on the page only |
     | disagreements | {of, total, shown: [{index, label, float, int8, float_margin}]}, or null; no pictures |
     | bench | [{file, core, instructions, partitions, macs}] of one inference on emulated cores; empty: not counted |
+    | caveat | what to know before trusting the files: `weights: random (seed 0), not trained; not verified`, or null |
     | curves, steps, pruning, stages, history, passes, recipe, warnings, notes | as in the manifest |
     | unmeasured | {part of the report: sentence} |
     """
@@ -60,7 +61,7 @@ agreement_float, agreement_source (0..1), source (graph or float), float_ops, tr
         "disagreements": _without_pictures(known.get("disagreements")),
         **{key: manifest.get(key) or [] for key in ("curves", "steps", "stages", "history", "passes", "warnings")},
         "bench": manifest.get("bench") or [],
-        **{key: manifest.get(key) for key in ("pruning", "recipe")},
+        **{key: manifest.get(key) for key in ("pruning", "recipe", "caveat")},
         "notes": checked.get("notes") or [],
         "unmeasured": unmeasured(manifest, evidence),
     }

@@ -226,7 +226,8 @@ def provenance_rows(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("target", (manifest.get("target") or {}).get("core")),
         ("versions", ", ".join(f"{name} {v}" for name, v in (manifest.get("versions") or {}).items()) or None),
     ]
-    return [(name, "not known" if value in (None, "") else str(value)) for name, value in rows]
+    told = [(name, "not known" if value in (None, "") else str(value)) for name, value in rows]
+    return [("caveat", str(manifest["caveat"])), *told] if manifest.get("caveat") else told
 
 
 def _yes_no(value: bool | None) -> str | None:

@@ -17,12 +17,12 @@ from attendc.manifest import versions
 from attendc.recipe import Recipe
 from attendc.runner.cache import stage_key
 from attendc.runner.cache_entry import DamagedError, read_record
-from attendc.runner.execute import stage_ids, stage_range, work_after
+from attendc.runner.execute import first_work, stage_ids, stage_range, work_after
 from attendc.runner.keys import stage_ingredients, with_threads
 from attendc.runner.source import data_name, open_source
 from attendc.runner.tracking import VARIABLE
+from attendc.stages.quantize_config import RANDOM
 from attendc.stages.registry import STAGES
-from attendc.stages.work import Work
 
 __all__ = ["plan_run"]
 
@@ -79,7 +79,7 @@ def _known_stages(recipe: Recipe, context: Context) -> list[str]:
         source = open_source(recipe, context, remember=False)
     except AttendcError:  # told as missing
         return []
-    work, states = Work(source.model, source.data), []
+    work, states = first_work(recipe, source), []
     hashes: dict[str, str] = {}
     for entry in recipe.stages:
         key = stage_key(stage_ingredients(entry, with_threads(recipe), source, work, hashes))
@@ -97,7 +97,7 @@ def _known_stages(recipe: Recipe, context: Context) -> list[str]:
 
 def _elsewhere(recipe: Recipe) -> list[str]:
     """Return the URIs of what goes in; looking into it would fetch it."""
-    return [text for text in (recipe.model.checkpoint, data_name(recipe.data, recipe.model)) if is_uri(text)]
+    return [text for text in (recipe.model.checkpoint, data_name(recipe, recipe.model)) if is_uri(text)]
 
 
 def _missing(recipe: Recipe, context: Context) -> Iterator[str]:
@@ -131,10 +131,16 @@ def _missing_inputs(recipe: Recipe, context: Context) -> Iterator[str]:
         return
     if recipe.model.checkpoint and not Path(recipe.model.checkpoint).exists():
         yield f"the checkpoint {recipe.model.checkpoint}: give another with --set model.checkpoint=PATH"
-    elif not source.data_name:
+    elif not source.data_name and _needs_data(recipe):
         yield "data: the checkpoint names none; give some with --set data.source=NAME_OR_PATH"
     elif not source.hashes["data"]:
         yield f"the data {source.data_name}: give other data with --set data.source=NAME_OR_PATH"
+
+
+def _needs_data(recipe: Recipe) -> bool:
+    """Return whether there is a checkpoint to judge by images, or a random network that is calibrated on some."""
+    calibrated = (getattr(entry.config, "calib", RANDOM) for entry in recipe.stages)
+    return bool(recipe.model.checkpoint) or any(calib != RANDOM for calib in calibrated)
 
 
 def _missing_files(recipe: Recipe) -> Iterator[str]:

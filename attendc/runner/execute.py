@@ -18,7 +18,7 @@ from attendc.runner.source import Source, open_source
 from attendc.stages.registry import STAGES
 from attendc.stages.work import Made, Work
 
-__all__ = ["Executed", "StageRun", "executing", "stage_ids", "stage_range", "work_after"]
+__all__ = ["Executed", "StageRun", "executing", "first_work", "stage_ids", "stage_range", "work_after"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def executing(
     first, last = stage_range(recipe, start, until)
     source = open_source(recipe, context)
     before_stages(source)
-    work = Work(source.model, source.data, core=recipe.target.core or "")
+    work = first_work(recipe, source)
     hashes: dict[str, str] = {}
     done: list[StageRun] = []
     with ExitStack() as held:
@@ -96,6 +96,12 @@ def executing(
             work = work_after(work, stage.entry)
             after_stage(stage)
         yield Executed(recipe, source, work, tuple(done))
+
+
+def first_work(recipe: Recipe, source: Source) -> Work:
+    """Return what the first stage finds."""
+    verified = any(entry.step == "verify" for entry in recipe.stages)
+    return Work(source.model, source.data, core=recipe.target.core or "", verified=verified)
 
 
 def work_after(work: Work, entry: Entry) -> Work:

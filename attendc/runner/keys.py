@@ -39,6 +39,7 @@ def stage_ingredients(
         "config": dataclasses.replace(entry.config, **dict.fromkeys(reads, "")),
         "reads": reads,
         "core": work.core if STAGES[entry.step].reads_core else "",
+        "verified": work.verified or not STAGES[entry.step].stamps,
         "source": source.hashes,
         # Names that stand in what is made: of the checkpoint on pictures, of the data in every artefact.
         "names": {"checkpoint": Path(source.model.checkpoint).stem, "data": source.data},

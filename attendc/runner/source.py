@@ -52,7 +52,7 @@ def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> S
     """
     model, told = _fetched_model(recipe.model, context)
     _check_name(recipe.data)
-    name = data_name(recipe.data, model)
+    name = data_name(recipe, model)
     hashes = {
         "checkpoint": told.get("sha256", ""),
         "data": _hash_of_data(name, context, remember=remember, expected=recipe.data.sha256),
@@ -62,9 +62,11 @@ def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> S
     return Source(model, recipe.data.source, told, name, hashes)
 
 
-def data_name(data: DataSection, model: ModelSection) -> str:
-    """Return the data that will be used, as far as it can be told without opening the checkpoint."""
-    return data.source or _data_of(Path(model.checkpoint)) or ("" if model.checkpoint else DEFAULT_DATA)
+def data_name(recipe: Recipe, model: ModelSection) -> str:
+    """Return the data that will be used, as far as it can be told without opening `model`'s checkpoint."""
+    if recipe.data.source or model.checkpoint:
+        return recipe.data.source or _data_of(Path(model.checkpoint))
+    return DEFAULT_DATA if recipe.stages[0].step == "train" else ""
 
 
 def _fetched_model(model: ModelSection, context: Context) -> tuple[ModelSection, dict[str, Any]]:

@@ -106,7 +106,7 @@ def run(config: AnalyzeConfig, work: Work, folder: Path, context: Context) -> Ma
     opened = open_told(request, context)
     result = analyze(opened, config, context)
     name = f"{PICTURE}.{config.picture}"
-    draw_sensitivity(folder / name, _picture(request.path.stem, config, result))
+    draw_sensitivity(folder / name, _picture(request.name, config, result))
     return Made({"analysis": result, "inputs": {"data": opened.spec.data}})
 
 

@@ -19,6 +19,7 @@ from attendc.context import Context
 from attendc.converters.program import SavedProgram, load_program, save_program
 from attendc.errors import UsageError
 from attendc.opening import Opened, open_told, some_inputs
+from attendc.stages.caveat import caveat_section, told_unverified
 from attendc.stages.convert_config import ConvertConfig
 from attendc.stages.model_facts import model_facts
 from attendc.stages.quantize import Quantized
@@ -92,11 +93,11 @@ def run(config: ConvertConfig, work: Work, folder: Path, context: Context) -> Ma
     """Do the stage: the artefacts, and the graphs where no stage before has saved them."""
     if {PROGRAM, FLOAT_PROGRAM} & work.files.keys():
         work.is_simplified()  # or raises: a graph that the checkpoint is ahead of is not converted
-        graphs = graphs_of(work.files)
+        graphs = _told(graphs_of(work.files), work, context)
         _check_dtypes(graphs, config)
         converted = _write(graphs, folder, config, context)
     else:
-        graphs = _graphs_of_source(work, context)
+        graphs = _told(_graphs_of_source(work, context), work, context)
         _check_dtypes(graphs, config, source=work.source)
         save_graphs(folder, graphs)
         converted = _write(graphs, folder, config, context)
@@ -104,6 +105,7 @@ def run(config: ConvertConfig, work: Work, folder: Path, context: Context) -> Ma
     told: dict[str, Any] = {
         "inputs": {"data": graphs.spec.data},
         "outputs": {**graph_entries(folder), **artefact_entries(converted.made)},
+        **caveat_section(graphs.stamp),
     }
     if "model" not in work.told and graphs.floating is not None:
         told["model"] = model_facts(graphs.floating, graphs.spec)
@@ -147,21 +149,29 @@ def _graphs(source: Quantized | Opened | Graphs, context: Context) -> Graphs:
     inputs = some_inputs(source.spec, context)
     samples = None if inputs is None else proof_samples(torch.split(inputs, 1))
     graph = capture(source.model, source.spec.preprocess, samples, context=context)
-    stamp = Stamp(__version__, source.weights.sha256, source.spec.labels, source.spec.preprocess)
+    known = source.weights
+    stamp = Stamp(__version__, known.sha256, source.spec.labels, source.spec.preprocess, weights=known.origin)
     return Graphs(source.spec, stamp, graph, None)
+
+
+def _told(graphs: Graphs, work: Work, context: Context) -> Graphs:
+    return dataclasses.replace(graphs, stamp=told_unverified(graphs.stamp, work, context))
 
 
 def _graphs_of_source(work: Work, context: Context) -> Graphs:
     request = work.checkpoint_request()
     path = request.path
+    if path is None or not (path.is_dir() or path.suffix == ".pt2"):
+        return _graphs(open_told(request, context), context)
     if path.is_dir():
-        return graphs_of_folder(path, data=work.data)
-    if path.suffix == ".pt2":
+        graphs = graphs_of_folder(path, data=work.data)
+    else:
         saved = load_program(path)
         is_int8 = saved.stamp["dtype"] == "int8"
-        return _of_programs(None if is_int8 else saved, saved if is_int8 else None, data=work.data)
-    opened = open_told(request, context)
-    return _graphs(opened, context)
+        graphs = _of_programs(None if is_int8 else saved, saved if is_int8 else None, data=work.data)
+    if graphs.stamp.weights:
+        context.warn(f"weights: {graphs.stamp.weights}")
+    return graphs
 
 
 def _of_programs(floating: SavedProgram | None, quantized: SavedProgram | None, *, data: str) -> Graphs:
@@ -171,7 +181,7 @@ def _of_programs(floating: SavedProgram | None, quantized: SavedProgram | None, 
     sha256, calibration = known.stamp["checkpoint_sha256"], known.stamp["calibration"]
     return Graphs(
         spec,
-        Stamp(__version__, sha256, spec.labels, spec.preprocess, calibration),
+        Stamp(__version__, sha256, spec.labels, spec.preprocess, calibration, weights=known.stamp.get("weights", "")),
         floating.graph if floating else None,
         quantized.graph if quantized else None,
     )

@@ -24,16 +24,15 @@ from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.errors import DataError, UsageError
 from attendc.opening import Opened, check_outputs, open_checkpoint, open_dataset, open_told
+from attendc.stages.caveat import caveat_section, told_unverified
 from attendc.stages.loop import loop_options
 from attendc.stages.model_facts import model_facts
-from attendc.stages.quantize_config import QuantizeConfig
+from attendc.stages.quantize_config import RANDOM, QuantizeConfig
 from attendc.stages.work import Made, Work
 from attendc.train import Task, hold_out
 from attendc.types import Spec, Stamp
 
-__all__ = ["RANDOM", "Quantized", "quantize", "run"]
-
-RANDOM = "random"
+__all__ = ["Quantized", "quantize", "run"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,10 @@ def quantize(
     config, context = config or QuantizeConfig(), context or Context()
     if config.calib == RANDOM and config.mode == "qat":
         raise UsageError("--qat needs images", hint="Leave out --calib random, or leave out --qat")
+    if opened.weights.origin and config.mode == "qat":
+        raise UsageError(
+            "--qat has nothing to keep: the weights are random", hint="Give a checkpoint, or leave out --qat"
+        )
     dataset = None if config.calib == RANDOM else open_dataset(opened.spec, seed=context.seed)
     samples = _samples(config, opened.spec, dataset)
     seen = proof_samples(samples)
@@ -104,7 +107,8 @@ def quantize(
         steps.append(step)
     labels = opened.spec.labels or (dataset.labels if dataset is not None else ())
     spec = dataclasses.replace(opened.spec, labels=labels)
-    stamp = Stamp(__version__, opened.weights.sha256, labels, spec.preprocess, source)
+    origin = opened.weights.origin
+    stamp = Stamp(__version__, opened.weights.sha256, labels, spec.preprocess, source, weights=origin)
     return Quantized(floating, apply_plan(corrected, plan), spec, stamp, tuple(steps), curve)
 
 
@@ -112,12 +116,18 @@ def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> M
     """Do the stage: `model.int8.pt2` and `model.float32.pt2`."""
     request, source = work.checkpoint_request(), work.source_request()
     same = request == source
-    unpruned = open_told(source, context) if same else open_checkpoint(source)  # told by the stage before
+    unpruned = (
+        open_told(source, context) if same else open_checkpoint(source, seed=context.seed)
+    )  # told by the stage before
     opened = unpruned if same else open_checkpoint(request)
     # An artefact names the checkpoint that came in, not what lay between.
-    named = dataclasses.replace(opened, weights=dataclasses.replace(opened.weights, sha256=unpruned.weights.sha256))
+    came = unpruned.weights
+    named = dataclasses.replace(
+        opened, weights=dataclasses.replace(opened.weights, sha256=came.sha256, origin=came.origin)
+    )
     simplified = load_program(work.files[FLOAT_PROGRAM]).graph if work.is_simplified() else None
     quantized = quantize(named, config, context, teacher=unpruned.model, floating=simplified)
+    quantized = dataclasses.replace(quantized, stamp=told_unverified(quantized.stamp, work, context))
     save_program(folder / PROGRAM, quantized.graph, quantized.spec, quantized.stamp)
     float_stamp = dataclasses.replace(quantized.stamp, dtype="float32", calibration="")
     save_program(folder / FLOAT_PROGRAM, quantized.floating, quantized.spec, float_stamp)
@@ -128,6 +138,7 @@ def run(config: QuantizeConfig, work: Work, folder: Path, context: Context) -> M
         "passes": quantized.floating.meta.get("notes", []),
         "outputs": graph_entries(folder),
         "curves": [{"title": "quantization-aware training", "rows": list(quantized.curve)}] if quantized.curve else [],
+        **caveat_section(quantized.stamp),
     }
     return Made(told, {"random": quantized.stamp.calibration == RANDOM})
 

@@ -9,7 +9,10 @@ from annotated_types import Ge, Gt, Le
 
 from attendc.recipe import CHECKED
 
-__all__ = ["QuantizeConfig"]
+__all__ = ["RANDOM", "QuantizeConfig"]
+
+RANDOM = "random"
+"""Calibration on inputs that are made up."""
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,14 @@ class StageType:
         module: where its function `run` is: (config, work, folder to write to, context) -> Made.
         reads: fields of the config that name files which it reads.
         reads_core: whether the recipe's target decides what it does.
+        stamps: whether its files tell if a stage of the recipe proves them.
     """
 
     config: type
     module: str
     reads: tuple[str, ...] = ()
     reads_core: bool = False
+    stamps: bool = False
 
     @property
     def help(self) -> str:
@@ -58,8 +60,8 @@ STAGES: dict[str, StageType] = {
     "prune": StageType(PruneConfig, "attendc.stages.prune", reads=("plan",)),
     "mask": StageType(MaskConfig, "attendc.stages.mask"),
     "simplify": StageType(SimplifyConfig, "attendc.stages.simplify"),
-    "quantize": StageType(QuantizeConfig, "attendc.stages.quantize"),
-    "convert": StageType(ConvertConfig, "attendc.stages.convert"),
+    "quantize": StageType(QuantizeConfig, "attendc.stages.quantize", stamps=True),
+    "convert": StageType(ConvertConfig, "attendc.stages.convert", stamps=True),
     "verify": StageType(VerifyConfig, "attendc.stages.verify"),
     "bench": StageType(BenchConfig, "attendc.stages.bench", reads_core=True),
     "analyze": StageType(AnalyzeConfig, "attendc.stages.analyze"),

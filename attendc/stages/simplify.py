@@ -28,6 +28,7 @@ from attendc.errors import UsageError
 from attendc.exported import constant
 from attendc.metrics import count_macs
 from attendc.opening import Opened, dataset_of, open_told
+from attendc.stages.caveat import caveat_section
 from attendc.stages.simplify_config import SimplifyConfig
 from attendc.stages.work import SIMPLIFIED, Made, Work
 from attendc.types import Preprocess, Stamp
@@ -81,11 +82,13 @@ def run(config: SimplifyConfig, work: Work, folder: Path, context: Context) -> M
     opened = open_told(work.checkpoint_request(), context)
     done = simplify(opened, config, context)
     spec = opened.spec
-    stamp = Stamp(__version__, opened.weights.sha256, spec.labels, spec.preprocess, dtype="float32")
+    origin = opened.weights.origin
+    stamp = Stamp(__version__, opened.weights.sha256, spec.labels, spec.preprocess, dtype="float32", weights=origin)
     save_program(folder / FLOAT_PROGRAM, done.graph, spec, stamp)
     told = {
         "outputs": graph_entries(folder),
         "passes": done.graph.meta["notes"],
+        **caveat_section(stamp),
         "simplified": {
             "before": done.before,
             "after": done.after,

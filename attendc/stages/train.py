@@ -66,6 +66,8 @@ def train_network(
     if len(labels) != len(dataset.labels):
         raise DataError(f"{config.spec_data} has {len(labels)} classes, {data} has {len(dataset.labels)}")
     name = model.name or model.factory or DEFAULT_MODEL
+    if model.classes not in (None, len(labels)):
+        raise UsageError(f"classes is {model.classes}, but {data} has {len(labels)} classes", hint="Leave it out")
     architecture = _architecture(name, model.args, len(labels), data)
     network, architecture = _network(model.checkpoint, architecture, context)
     preprocess = _preprocess(name, config, architecture, dataset)

@@ -24,7 +24,7 @@ from attendc.manifest import read_manifest
 from attendc.opening import check_outputs, open_dataset
 from attendc.parity import Gates, Report, default_images
 from attendc.stages.convert import Converted, graphs_of, graphs_of_folder
-from attendc.stages.quantize import RANDOM
+from attendc.stages.quantize_config import RANDOM
 from attendc.stages.verify_config import VerifyConfig
 from attendc.stages.work import EVIDENCE, Made, Work
 from attendc.targets import FORMATS, WITNESS, Candidate, family_of, is_quantized

@@ -39,6 +39,7 @@ class Work:
         facts: what the stages before have to say to those after them; JSON.
         told: what the stages before say in the manifest.
         core: the ARM core that the recipe makes its files for; empty: none in particular.
+        verified: whether a stage of the recipe proves the artefacts; they are stamped where none does.
     """
 
     model: ModelSection
@@ -47,6 +48,7 @@ class Work:
     facts: Mapping[str, Any] = field(default_factory=dict)
     told: Mapping[str, Any] = field(default_factory=dict)
     core: str = ""
+    verified: bool = True
 
     @property
     def source(self) -> Path:
@@ -69,7 +71,8 @@ class Work:
         """
         if SIMPLIFIED not in self.facts:
             return False
-        if self.facts[SIMPLIFIED] != sha256(self.checkpoint_request().path):
+        path = self.checkpoint_request().path
+        if self.facts[SIMPLIFIED] != ("" if path is None else sha256(path)):
             raise UsageError(
                 "the network was changed after it was simplified", hint="Let simplify come after train, prune and mask"
             )
@@ -84,7 +87,7 @@ class Work:
             args = dict(one.args) if one.factory else {}
             return CheckpointRequest(self.files[name], one.factory, args, data=self.data)
         return CheckpointRequest(
-            self.source,
+            self.source if one.checkpoint else None,
             one.name or one.factory,
             dict(one.args),
             one.weights_key,
@@ -94,6 +97,7 @@ class Work:
             one.std,
             one.fit,
             self.data,
+            one.classes,
         )
 
     def path_of(self, name: str) -> Path:

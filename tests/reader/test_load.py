@@ -17,6 +17,9 @@ from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry, Target
 from attendc.stages.registry import STAGES
 
 HEX = "0123456789abcdef" * 4
+NO_CHECKPOINT = (
+    "is missing; a recipe that begins with train needs none, nor one that only quantizes or converts a model"
+)
 GOOD = "version: 1\nmodel: a.pt\nstages: [grow]\n"
 
 
@@ -181,7 +184,7 @@ FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
             1,
             "model.checkpoint",
             "",
-            "is missing; only a recipe that begins with train needs none",
+            NO_CHECKPOINT,
             "",
         ),
         (
@@ -189,7 +192,7 @@ FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
             2,
             "model.checkpoint",
             "",
-            "is missing; only a recipe that begins with train needs none",
+            NO_CHECKPOINT,
             "",
         ),
         (
@@ -197,7 +200,7 @@ FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
             2,
             "model.checkpoint",
             "",
-            "is missing; only a recipe that begins with train needs none",
+            NO_CHECKPOINT,
             "",
         ),
         (

@@ -28,9 +28,16 @@ def _in_an_empty_folder(here: Path) -> None:
     MemoryFileSystem.store.clear()
 
 
-def of(checkpoint: object = "", data: str = "", *, model_sha256: str = "", data_sha256: str = "") -> Source:
+def of(
+    checkpoint: object = "",
+    data: str = "",
+    *,
+    model_sha256: str = "",
+    data_sha256: str = "",
+    first: StageEntry | None = None,
+) -> Source:
     model = ModelSection(str(checkpoint), model_sha256)
-    return open_source(recipe(word(), model=model, data=DataSection(data, data_sha256)), Context())
+    return open_source(recipe(first or word(), model=model, data=DataSection(data, data_sha256)), Context())
 
 
 def put(uri: str, content: bytes) -> str:
@@ -115,8 +122,13 @@ def test_the_recipes_data_comes_before_the_checkpoints(small_checkpoint: Path, h
 
 
 def test_without_a_checkpoint_it_is_what_training_takes() -> None:
-    assert of().data_name == DEFAULT_DATA
-    assert of().hashes["data"] == data_hash(DEFAULT_DATA)
+    source = of(first=StageEntry("train", TrainConfig()))
+    assert source.data_name == DEFAULT_DATA
+    assert source.hashes["data"] == data_hash(DEFAULT_DATA)
+
+
+def test_a_network_that_is_not_trained_knows_no_data() -> None:
+    assert (of().data_name, of().hashes["data"]) == ("", "")
 
 
 def test_data_by_uri_keeps_its_name_and_hashes_to_its_content() -> None:
