@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AnalyzeConfig": "attendc.stages.analyze_config",
     "AnalyzeRequest": "attendc.jobs.analyze",
+    "CORES": "attendc.arm.cores",
     "CheckpointRequest": "attendc.request",
     "Context": "attendc.context",
     "ConvertConfig": "attendc.stages.convert_config",
@@ -46,8 +47,10 @@ _PUBLIC = {
     "Run": "attendc.runner.run",
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
+    "SetupRequest": "attendc.arm.setup",
     "SimplifyConfig": "attendc.stages.simplify_config",
     "SimplifyRequest": "attendc.jobs.simplify",
+    "SshOptions": "attendc.arm.ssh_host",
     "StageCache": "attendc.runner.cache",
     "StageEntry": "attendc.recipe",
     "TargetSection": "attendc.recipe",
@@ -89,6 +92,7 @@ _PUBLIC = {
     "recipe_to_yaml": "attendc.reader.write",
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
+    "setup_arm": "attendc.arm.setup",
     "shipped_recipes": "attendc.reader.sources",
     "simplify": "attendc.stages.simplify",
     "simplify_recipe": "attendc.jobs.simplify",
@@ -104,6 +108,9 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what runs
+    from attendc.arm.cores import CORES as CORES
+    from attendc.arm.setup import SetupRequest as SetupRequest, setup_arm as setup_arm
+    from attendc.arm.ssh_host import SshOptions as SshOptions
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attendc.arm.process import do_job
+from attendc.arm.steadiness import warn_of_disturbances
 from attendc.arm.timing import TimeOptions, Timing, read_timings, time_job
 from attendc.context import Context
 
@@ -27,4 +28,6 @@ def time_here(files: Sequence[Path], options: TimeOptions, context: Context) -> 
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     with tempfile.TemporaryDirectory(prefix="attendc-time-") as name:
         told = do_job([sys.executable], job, Path(name), context, place=LOCAL, environment=environment)
-    return read_timings(told, files, options, LOCAL)
+    timings = read_timings(told, files, options, LOCAL)
+    warn_of_disturbances(files, timings, LOCAL, context)
+    return timings

@@ -14,6 +14,7 @@ from typing import Any
 from attendc.arm.ssh_board import Board, connected
 from attendc.arm.ssh_host import Host, SshOptions, parse_host
 from attendc.arm.ssh_runtime import MODULES, choose_wheels
+from attendc.arm.steadiness import warn_of_disturbances
 from attendc.arm.timing import TimeOptions, Timing, read_timings, time_job
 from attendc.context import Context
 from attendc.errors import ConversionError, UsageError
@@ -50,7 +51,9 @@ def time_over_ssh(
         _copy(board, {"work.py": _GUEST, **dict(zip(names, files, strict=True))}, wheels, context)
         python = board.make_environment([path.name for path in wheels]) if wheels else look.executable
         lines = _work(board, python, time_job(names, formats, options), files, context)
-        return read_timings(lines, files, options, str(target))
+    timings = read_timings(lines, files, options, str(target))
+    warn_of_disturbances(files, timings, str(target), context)
+    return timings
 
 
 def _format_of(file: Path) -> str:

@@ -62,6 +62,7 @@ class Timing:
         machine: its name.
         temperature_before_c: of the processor before the warm-up.
         throttled: whether the clock was held down for heat or power; None where it does not tell.
+        clock_low_mhz: the least that it said during the runs.
     """
 
     median_ms: float
@@ -75,6 +76,7 @@ class Timing:
     machine: str
     temperature_before_c: float | None = None
     throttled: bool | None = None
+    clock_low_mhz: float | None = None
 
 
 def time_job(files: Sequence[str], formats: Sequence[str], options: TimeOptions) -> list[dict[str, Any]]:
@@ -118,6 +120,7 @@ def summarize(milliseconds: Sequence[float], options: TimeOptions, state: Mappin
         str(state.get("machine") or "unknown"),
         state.get("temperature_before_c"),
         state.get("throttled"),
+        state.get("clock_low_mhz"),
     )
 
 
