@@ -14,6 +14,8 @@ import torch
 from nets import NANO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
 from torch import Tensor
 
+from attendc.arm.setup import SetupRequest, setup_arm
+from attendc.arm.sysroot import arm_folder
 from attendc.checkpoint import save_checkpoint
 from attendc.context import Context
 from attendc.converters.to_onnx import write_onnx
@@ -23,6 +25,7 @@ from attendc.converters.to_torchscript import write_torchscript
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
+from attendc.errors import UsageError
 from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.opening import CheckpointRequest
 from attendc.parity import Gates
@@ -38,6 +41,9 @@ os.environ["MPLCONFIGDIR"] = _FONTS.name
 
 # A shell starts a job in the background with SIGINT ignored, and so would be the tests of Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The emulated machine is the user's, made once and kept; whatever cache a test has, it is found there.
+os.environ["ATTENDC_ARM"] = str(arm_folder())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,6 +79,17 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def arm_machine() -> Path:
+    """Set up the emulated machine, once for all processes; where that cannot be, skip, or fail if it is required."""
+    try:
+        return Path(setup_arm(SetupRequest(), Context())["folder"])
+    except UsageError as e:
+        if os.environ.get("ATTENDC_REQUIRE_ARM"):
+            pytest.fail(str(e))
+        pytest.skip(str(e))
 
 
 # What is expensive, built once: a trained network of 1x8x8, its graphs and its files

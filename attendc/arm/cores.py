@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from attendc.errors import UsageError
 
@@ -64,6 +65,10 @@ class Core:
     def has_fp16(self) -> bool:
         """Return whether it computes in half precision (Armv8.2)."""
         return "asimdhp" in self.features
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all that is known of it."""
+        return {**asdict(self), "has_dot_product": self.has_dot_product, "has_fp16": self.has_fp16}
 
 
 CORES: Mapping[str, Core] = {

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from attendc.arm.cores import Core
 from attendc.arm.process import SILENCE_S, do_job
+from attendc.arm.ready import check_ready
 from attendc.arm.sysroot import PYTHON, SITE, plugin_path, prefix_of
 from attendc.context import Context
 
@@ -76,6 +77,7 @@ def emulate(
     """
     if not tasks:
         return []
+    check_ready(core)
     with tempfile.TemporaryDirectory(prefix="attendc-arm-") as name:
         folder = Path(name)
         job = _job(folder, tasks)

@@ -47,7 +47,7 @@ class SetupRequest:
 
 
 def setup_arm(request: SetupRequest, context: Context) -> dict[str, Any]:
-    """Make the emulated machine, or what it lacks, and return its record with `folder` and `made`, what was made now.
+    """Make the emulated machine, or what it lacks, and return its record, with `folder`, `cores` and `made` (just now).
 
     Killed at any point and started again it gets whole; of two at once one waits for the other.
 
@@ -67,7 +67,8 @@ def setup_arm(request: SetupRequest, context: Context) -> dict[str, Any]:
     for core in CORES.values():
         if core.emulated_as:
             context.say(f"{core.name} is emulated as {core.emulated_as}, which has the same instructions")
-    return {"folder": str(arm_folder()), "made": made, **record.as_json()}
+    cores = [(core.name, core.emulated_as) for core in CORES.values()]
+    return {"folder": str(arm_folder()), "made": made, "cores": cores, **record.as_json()}
 
 
 def _whole(request: SetupRequest, lock: Lock) -> Record | None:
