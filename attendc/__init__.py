@@ -69,6 +69,7 @@ _PUBLIC = {
     "convert": "attendc.stages.convert",
     "convert_recipe": "attendc.jobs.convert",
     "convert_source": "attendc.jobs.convert",
+    "examine": "attendc.jobs.doctor",
     "inspect_file": "attendc.jobs.inspect",
     "load_checkpoint": "attendc.opening",
     "load_recipe": "attendc.reader.load",
@@ -125,6 +126,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         convert_recipe as convert_recipe,
         convert_source as convert_source,
     )
+    from attendc.jobs.doctor import examine as examine
     from attendc.jobs.inspect import inspect_file as inspect_file
     from attendc.jobs.mask import (
         MaskRequest as MaskRequest,

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "": 0,
     "errors": 0,
+    "tested": 0,
     "recipes": 0,
     "recipe": 2,
     "types": 1,
@@ -200,21 +201,25 @@ HELP_OF_ALL = """
 import sys, click
 from attendc.cli.main import cli, main
 
+asked = 0
+
 def ask(words, command):
+    global asked
+    asked += 1
     main([*words, "--help"])
     for name, inner in getattr(command, "commands", {}).items():
         ask([*words, name], inner)
 
 main(["--version"])
 ask([], cli)
-print(*{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
+print(asked, *{name.partition(".")[0] for name in sys.modules}, file=sys.stderr)
 """
 
 
 def test_help_and_version_load_no_heavy_library() -> None:
     command = [sys.executable, "-c", HELP_OF_ALL]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.count("Usage: ") == 20  # attendc itself, 12 commands, and 7 of the groups among them
-    loaded = set(done.stderr.split())
+    asked, *loaded = done.stderr.split()
+    assert done.stdout.count("Usage: ") == int(asked) > 20  # attendc itself, its commands, and those of its groups
     assert "attendc" in loaded
-    assert sorted(loaded & HEAVY) == []
+    assert sorted({*loaded} & HEAVY) == []

@@ -33,6 +33,7 @@ _PACKAGES = {
         "cc": "gcc libc6-dev",
         "dpkg-deb": "dpkg",
         "apt-get": "apt",
+        "ssh": "openssh-client",
         str(KEYRING): "debian-archive-keyring",
     },
     "fedora": {
@@ -40,6 +41,7 @@ _PACKAGES = {
         "cc": "gcc",
         "dpkg-deb": "dpkg",
         "apt-get": "apt",
+        "ssh": "openssh-clients",
         str(KEYRING): "debian-keyring",
     },
 }

@@ -14,6 +14,7 @@ from attendc.cli.arm import arm_group
 from attendc.cli.cache import cache_group
 from attendc.cli.compare import compare_command
 from attendc.cli.convert import convert_command
+from attendc.cli.doctor import doctor_command
 from attendc.cli.inspect import inspect_command
 from attendc.cli.prune import prune_command
 from attendc.cli.quantize import quantize_command
@@ -57,6 +58,7 @@ for _command in (
     compare_command,
     cache_group,
     arm_group,
+    doctor_command,
 ):
     cli.add_command(_command)
 
