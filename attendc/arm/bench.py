@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from attendc.arm.cores import core_of
 from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.layers import count_layers, macs_of
 from attendc.arm.local import LOCAL, time_here
-from attendc.arm.measured import Measured
+from attendc.arm.measured import Layer, Measured
 from attendc.arm.ops import ops_of_tflite
-from attendc.arm.timing import TimeOptions, Timing
+from attendc.arm.ready import check_ready
+from attendc.arm.ssh_host import SshOptions
+from attendc.arm.timing import TimeOptions
 from attendc.context import Context
 from attendc.errors import CheckpointError, ConversionError, UsageError
 from attendc.tflite_check import check_tflite
 
-if TYPE_CHECKING:
-    from attendc.arm.ssh_host import SshOptions
-
-__all__ = ["SSH", "bench", "files_of", "places_of"]
+__all__ = ["SSH", "bench", "files_of", "is_timed", "places_of"]
 
 SSH = "ssh:"
 _RUN_THERE = (".tflite", ".onnx")
@@ -47,7 +45,15 @@ def bench(
         ConversionError: if a file cannot run there, by its name.
     """
     found, where = files_of(files, context), places_of(places)
-    measured = {place: _in(place, found, options, context, ssh) for place in where}
+    for place in where:
+        if not is_timed(place):
+            check_ready(core_of(place))
+    measured = {}
+    for place in where:
+        if is_timed(place):
+            measured[place] = _timed(place, found, options, context, ssh or SshOptions())
+        else:
+            measured[place] = _counted(place, found, context, layers=layers)
     return [measured[place][index] for index in range(len(found)) for place in where]
 
 
@@ -63,7 +69,7 @@ def places_of(texts: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name == SSH:
             raise UsageError("ssh: names no host", hint="Write ssh:user@host or ssh:user@host:port")
-        if name != LOCAL and not name.startswith(SSH):
+        if not is_timed(name):
             core_of(name)
     return names
 
@@ -75,11 +81,13 @@ def files_of(paths: Sequence[Path], context: Context) -> list[Path]:
         CheckpointError: if one is missing, or a TFLite file damaged.
         UsageError: for other formats, and for folders without such files.
     """
-    found = list(dict.fromkeys(file for path in paths for file in _expand(path, context)))
-    for file in found:
+    found: dict[Path, Path] = {}
+    for file in (file for path in paths for file in _expand(path, context)):
+        found.setdefault(file.resolve(), file)
+    for file in found.values():
         if file.suffix == ".tflite":
             check_tflite(file)
-    return found
+    return list(found.values())
 
 
 def _expand(path: Path, context: Context) -> list[Path]:
@@ -99,35 +107,39 @@ def _expand(path: Path, context: Context) -> list[Path]:
     return inside
 
 
-def _in(
-    place: str, files: Sequence[Path], options: TimeOptions, context: Context, ssh: SshOptions | None
+def is_timed(place: str) -> bool:
+    """Return whether milliseconds are measured there, not instructions."""
+    return place == LOCAL or place.startswith(SSH)
+
+
+def _timed(
+    place: str, files: Sequence[Path], options: TimeOptions, context: Context, ssh: SshOptions
 ) -> list[Measured]:
     if place == LOCAL:
-        return _timed(place, files, time_here(files, options, context))
-    if place.startswith(SSH):
+        times = time_here(files, options, context)
+    else:
         from attendc.arm.ssh import time_over_ssh
-        from attendc.arm.ssh_host import SshOptions
 
-        times = time_over_ssh(place.removeprefix(SSH), files, options, context, ssh=ssh or SshOptions())
-        return _timed(place, files, times)
-    answers = emulate(core_of(place), [Task("count", file) for file in files], context=context)
-    return [_counted(place, answer) for answer in answers]
-
-
-def _timed(place: str, files: Sequence[Path], times: Sequence[Timing]) -> list[Measured]:
+        times = time_over_ssh(place.removeprefix(SSH), files, options, context, ssh=ssh)
     return [Measured(file, place, timing=timing) for file, timing in zip(files, times, strict=True)]
 
 
-def _counted(place: str, answer: Answer) -> Measured:
+def _counted(place: str, files: Sequence[Path], context: Context, *, layers: bool) -> list[Measured]:
+    core = core_of(place)
+    cut = [file for file in files if layers and file.suffix == ".tflite"]
+    by_file = {file: _whole(place, *count_layers(file, core, context)) for file in cut}
+    rest = [file for file in files if file not in by_file]
+    by_file |= {
+        answer.file: _whole(place, answer)
+        for answer in emulate(core, [Task("count", f) for f in rest], context=context)
+    }
+    return [by_file[file] for file in files]
+
+
+def _whole(
+    place: str, answer: Answer, layers: tuple[Layer, ...] | None = None, notes: tuple[str, ...] = ()
+) -> Measured:
     if answer.error:
         raise ConversionError(f"the runtime on {place} cannot run {answer.file}: {answer.error}")
-    macs = _macs(answer.file) if answer.file.suffix == ".tflite" else None
-    return Measured(answer.file, place, answer.instructions, answer.partitions, answer.operators, macs)
-
-
-def _macs(file: Path) -> Counter[str]:
-    """Return dtype -> multiply-accumulates of one inference."""
-    found: Counter[str] = Counter()
-    for op in ops_of_tflite(file):
-        found[op.dtype] += op.macs
-    return +found
+    macs = macs_of(ops_of_tflite(answer.file)) if answer.file.suffix == ".tflite" else None
+    return Measured(answer.file, place, answer.instructions, answer.partitions, answer.operators, macs, layers, notes)
