@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from attendc.models.layers import DCAC, BasicBlock, BottleneckBlock, ConvBN
+from attendc.models.layers import DCAC, BasicBlock, BottleneckBlock, ConvBN, PatchBN
 
 __all__ = ["PRESETS", "AttendNeXt", "AttendNeXtConfig", "attendnext_from_config"]
 
@@ -23,9 +23,10 @@ class AttendNeXtConfig:
         widths: channels of the four stages; stages 3 and 4 put out `expansion` times as many.
         depths: blocks of the four stages, the DC-AC that opens each stage included.
         columns: groups of every 3x3 convolution after the first.
+        stem: `conv` (a 3x3 convolution, then one in columns) or `patch` (one convolution whose kernel is its stride).
         stem_width: channels of the stem.
         stem_stride: stride of the stem's first convolution.
-        stem_pool: whether the 3x3/2 average pool closes the stem.
+        stem_pool: whether the 3x3/2 average pool closes the stem `conv`.
         stage_strides: how much each stage's DC-AC condenses the resolution.
         gate: `softmax` (faithful), `sigmoid` or `hardsigmoid`.
         activation: `silu`, `relu`, `relu6` or `hardswish`.
@@ -37,6 +38,7 @@ class AttendNeXtConfig:
     widths: tuple[int, int, int, int] = (40, 84, 176, 372)
     depths: tuple[int, int, int, int] = (3, 4, 6, 2)
     columns: int = 4
+    stem: str = "conv"
     stem_width: int = 32
     stem_stride: int = 2
     stem_pool: bool = True
@@ -79,7 +81,12 @@ class AttendNeXt(nn.Module):
 
 
 def _stem(config: AttendNeXtConfig) -> nn.Sequential:
+    """Return the stem; `patch` reads each pixel once, and its file needs no more than a reshape for wide rows."""
     width, act = config.stem_width, config.activation
+    if config.stem == "patch":
+        return nn.Sequential(PatchBN(config.in_channels, width, config.stem_stride, activation=act))
+    if config.stem != "conv":
+        raise ValueError(f"stem is {config.stem!r}, but there are conv and patch")
     parts: list[nn.Module] = [
         ConvBN(config.in_channels, width, 3, stride=config.stem_stride, activation=act),
         ConvBN(width, width, 3, columns=config.columns, activation=act),
@@ -118,6 +125,21 @@ def _stage(config: AttendNeXtConfig, index: int, channels: int) -> tuple[nn.Sequ
 PRESETS: dict[str, AttendNeXtConfig] = {
     "attendnext_xa": AttendNeXtConfig(depths=(2, 2, 3, 1)),
     "attendnext": AttendNeXtConfig(depths=(3, 4, 6, 2)),
+    "attendnext_arm": AttendNeXtConfig(
+        widths=(64, 64, 192, 256),
+        depths=(2, 2, 3, 2),
+        columns=2,
+        stem="patch",
+        stem_stride=4,
+        gate="sigmoid",
+    ),
+    "attendnext_arm_s": AttendNeXtConfig(
+        widths=(64, 64, 192, 256),
+        depths=(2, 2, 3, 1),
+        stem="patch",
+        stem_stride=4,
+        gate="sigmoid",
+    ),
     "attendnext_nano": AttendNeXtConfig(
         widths=(16, 32, 64, 128),
         depths=(2, 2, 2, 1),
@@ -130,7 +152,9 @@ PRESETS: dict[str, AttendNeXtConfig] = {
     ),
 }
 """`attendnext_xa` is the published member (2311.11656), `attendnext` our reconstruction for ImageNet,
-`attendnext_nano` a member for images of 32x32 with one channel."""
+`attendnext_arm` and `attendnext_arm_s` are members whose columns fill the 16-wide tile of the int8 kernels for ARM (32
+and 16 channels a column in the stages with most pixels), found by the instructions of their layers there, and
+`attendnext_nano` one for images of 32x32 with one channel."""
 
 
 def attendnext_from_config(**fields: object) -> AttendNeXt:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "DCAC", "GATES", "BasicBlock", "BottleneckBlock", "ConvBN", "antialias"]
+__all__ = ["ACTIVATIONS", "DCAC", "GATES", "BasicBlock", "BottleneckBlock", "ConvBN", "PatchBN", "antialias"]
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
@@ -54,6 +54,19 @@ class ConvBN(nn.Sequential):
         if activation:
             parts.append(ACTIVATIONS[activation]())
         super().__init__(*parts)
+
+
+class PatchBN(nn.Sequential):
+    """Bias-free convolution over patches that neither overlap nor leave a gap, batch norm, activation.
+
+    (N, in, H, W) -> (N, out, H/size, W/size). Source: 2010.11929 section 3.1 (patches), as the stem of a
+    convolutional network 2201.03545 section 2.2.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, activation: str) -> None:
+        """Build it for patches of `size` x `size` pixels."""
+        conv = nn.Conv2d(in_channels, out_channels, size, size, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(out_channels, eps=1e-5, momentum=0.1), ACTIVATIONS[activation]())
 
 
 def antialias(stride: int) -> nn.Module:

@@ -47,10 +47,47 @@ def test_a_preset_has_its_known_number_of_parameters(preset: str, classes: int, 
     assert params(without_memory(preset, classes=classes)) == expected
 
 
-def test_the_published_member_has_its_known_number_of_macs() -> None:
+def layer(inputs: int, outputs: int, kernel: int = 1, columns: int = 1) -> int:
+    """Return the parameters of a convolution and its batch norm."""
+    return inputs // columns * outputs * kernel**2 + 2 * outputs
+
+
+@pytest.mark.parametrize(
+    ("preset", "columns", "last_blocks"), [("attendnext_arm", 2, 1), ("attendnext_arm_s", 4, 0)], ids=["arm", "arm_s"]
+)
+def test_the_members_for_arm_have_the_parameters_of_their_layers(preset: str, columns: int, last_blocks: int) -> None:
+    stem = layer(3, 32, 4)
+    opening_1 = layer(32, 64, 3, columns) + layer(64, 64, 3, columns) + layer(32, 64)  # attention; features
+    opening_2 = 2 * layer(64, 64, 3, columns) + layer(64, 64)
+    basic = 2 * layer(64, 64, 3, columns)
+    opening_3 = layer(64, 192) + layer(192, 192, 3, columns) + layer(192, 384) + layer(64, 384)
+    opening_4 = layer(384, 256) + layer(256, 256, 3, columns) + layer(256, 512) + layer(384, 512)
+    bottleneck_3 = layer(384, 192) + layer(192, 192, 3, columns) + layer(192, 384)
+    bottleneck_4 = layer(512, 256) + layer(256, 256, 3, columns) + layer(256, 512)
+    stages = (opening_1 + basic) + (opening_2 + basic) + (opening_3 + 2 * bottleneck_3) + opening_4
+    head = 512 * 1000 + 1000
+    assert params(without_memory(preset)) == stem + stages + last_blocks * bottleneck_4 + head
+    assert params(without_memory(preset)) <= 3_940_000  # 1.37 times smaller than MobileNetV3-L, as attendnext
+
+
+@pytest.mark.parametrize(
+    ("preset", "classes", "macs"),
+    [("attendnext_xa", 1, 318_952_524), ("attendnext_arm", 1000, 536_391_680), ("attendnext_arm_s", 1000, 323_043_328)],
+)
+def test_a_preset_has_its_known_number_of_macs(preset: str, classes: int, macs: int) -> None:
     with FlopCounterMode(display=False) as counter:
-        without_memory("attendnext_xa", classes=1)(torch.empty(1, 3, 224, 224, device="meta"))
-    assert counter.get_total_flops() == 2 * 318_952_524  # a multiplication and an addition each
+        without_memory(preset, classes=classes)(torch.empty(1, 3, 224, 224, device="meta"))
+    assert counter.get_total_flops() == 2 * macs  # a multiplication and an addition each
+
+
+def test_a_spec_from_before_the_field_stem_gives_the_same_network() -> None:
+    old = {k: v for k, v in dataclasses.asdict(PRESETS["attendnext_nano"]).items() if k != "stem"}
+    assert attendnext_from_config(**old).config == PRESETS["attendnext_nano"]
+
+
+def test_an_unknown_stem_is_named() -> None:
+    with pytest.raises(ValueError, match="stem is 'patches', but there are conv and patch"):
+        tiny(stem="patches")
 
 
 def test_attendnext_is_1_37_times_smaller_than_mobilenet_v3_large() -> None:
@@ -111,10 +148,20 @@ def test_no_convolution_is_depthwise(preset: str) -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_3x3_after_the_first_runs_in_four_columns(preset: str) -> None:
-    first, *others = (c for c in convs(without_memory(preset)) if c.kernel_size == (3, 3))
-    assert first.groups == 1
-    assert {c.groups for c in others} == {4}
+def test_the_image_is_read_by_a_dense_convolution_and_every_3x3_after_it_runs_in_columns(preset: str) -> None:
+    first, *others = convs(without_memory(preset))
+    assert (first.groups, first.in_channels) == (1, PRESETS[preset].in_channels)
+    assert {c.groups for c in others if c.kernel_size == (3, 3)} == {PRESETS[preset].columns}
+
+
+def test_the_columns_of_the_published_members_are_four() -> None:
+    assert {PRESETS[name].columns for name in ("attendnext", "attendnext_xa", "attendnext_nano")} == {4}
+
+
+@pytest.mark.parametrize("preset", ["attendnext_arm", "attendnext_arm_s"])
+def test_the_columns_of_the_members_for_arm_fill_the_tile_of_16(preset: str) -> None:
+    per_column = {c.out_channels // c.groups for c in convs(without_memory(preset)) if c.groups > 1}
+    assert [n for n in per_column if n % 16] == []
 
 
 @pytest.mark.parametrize("preset", PRESETS)
