@@ -6,6 +6,7 @@ when the connection ends, however that comes. No name of a user's file reaches a
 
 from __future__ import annotations
 
+import signal
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,6 @@ _SPARE = 16 << 20
 """Bytes that are to be free on the board beside what is copied."""
 _MEGABYTE = 1 << 20
 _TAIL = 300
-_KILLED = -9
 _DEFAULT = SshOptions()
 
 
@@ -114,5 +114,7 @@ def _death(host: Host, ending: Mapping[str, Any], at_hand: Path | None) -> Conve
     said = " ".join(ending["said"].split())[-_TAIL:] or "without a word"
     if at_hand is None:
         return UsageError(f"the runtime on {host} did not start: {said}", hint="Try --runtime bring")
-    hint = "Perhaps the board has too little memory for it" if ending["code"] == _KILLED else ""
-    return ConversionError(f"{at_hand} brought the runtime on {host} down (code {ending['code']}): {said}", hint=hint)
+    code = ending["code"]
+    how = signal.Signals(-code).name if code < 0 else f"code {code}"
+    hint = "Perhaps the board has too little memory for it" if code == -signal.SIGKILL else ""
+    return ConversionError(f"{at_hand} brought the runtime on {host} down ({how}): {said}", hint=hint)

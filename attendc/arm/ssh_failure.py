@@ -35,7 +35,7 @@ def login_failure(host: Host, options: SshOptions, code: int, said: str) -> Usag
 
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1][-_TAIL:] if lines else ""
+    return lines[-1][-_TAIL:].rstrip(".") if lines else ""
 
 
 Words = tuple[str, str]
@@ -61,11 +61,14 @@ def _unreachable(host: Host, _: SshOptions, said: str) -> Words:
 
 
 def _changed_key(host: Host, options: SshOptions, said: str) -> Words:
-    told = re.search(r"ssh-keygen -f .*", said)
-    forget = told[0].strip() if told else f"ssh-keygen -R '{host.known_as}'"
+    command = re.search(r"ssh-keygen -f .*", said)  # Debian's ssh tells it
+    line = re.search(r"Offending \S+ key in (.+):(\d+)", said)
+    forget = f"type once {command[0].strip()}" if command else f"type once ssh-keygen -R '{host.known_as}'"
+    if line and not command:
+        forget = f"remove line {line[2]} of {line[1]}"
     return (
         f"{host} has another host key than known_hosts says: it was set up anew, or another computer answers for it",
-        f"If you know that it was set up anew, type once: {forget} ; then {typed_by_hand(host, options)}",
+        f"If you know that it was set up anew, {forget} ; then {typed_by_hand(host, options)}",
     )
 
 

@@ -141,6 +141,7 @@ def ssh_command(host: Host, options: SshOptions) -> list[str]:
         "PermitLocalCommand": "no",
         "RemoteCommand": "none",
         "LogLevel": "INFO",  # else errors could be missing
+        **({"IdentitiesOnly": "yes"} if options.identity else {}),  # not those of the agent before it
     }
     given = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     return [program, "-T", *_asked(host, options), *given, "--", host.name, f"{_remote(options.python)} -c '{_BOOT}'"]
@@ -155,7 +156,7 @@ def _asked(host: Host, options: SshOptions) -> list[str]:
     """Return what the user chose. In the name of a key ssh gives % and ~ a meaning."""
     config = ["-F", str(options.config.absolute())] if options.config else []
     key = str(options.identity.absolute()).replace("%", "%%") if options.identity else ""
-    identity = ["-i", key, "-o", "IdentitiesOnly=yes"] if key else []
+    identity = ["-i", key] if key else []
     port = [] if host.port is None else ["-p", str(host.port)]
     return [*config, *identity, *port, *(["-l", host.user] if host.user else [])]
 
