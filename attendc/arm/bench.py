@@ -12,7 +12,7 @@ from attendc.arm.local import LOCAL, time_here
 from attendc.arm.measured import Layer, Measured
 from attendc.arm.ops import ops_of_tflite
 from attendc.arm.ready import check_ready
-from attendc.arm.ssh_host import SshOptions
+from attendc.arm.ssh_host import SshOptions, parse_host
 from attendc.arm.timing import TimeOptions
 from attendc.context import Context
 from attendc.errors import CheckpointError, ConversionError, UsageError
@@ -67,9 +67,9 @@ def places_of(texts: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise UsageError("no place to measure in", hint="For example --on cortex-a76,cortex-a72")
     for name in names:
-        if name == SSH:
-            raise UsageError("ssh: names no host", hint="Write ssh:user@host or ssh:user@host:port")
-        if not is_timed(name):
+        if name.startswith(SSH):
+            parse_host(name.removeprefix(SSH))
+        elif not is_timed(name):
             core_of(name)
     return names
 
