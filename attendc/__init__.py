@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "AnalyzeConfig": "attendc.stages.analyze_config",
     "AnalyzeRequest": "attendc.jobs.analyze",
+    "BenchRequest": "attendc.jobs.bench",
     "CORES": "attendc.arm.cores",
     "CheckpointRequest": "attendc.request",
     "Context": "attendc.context",
@@ -54,6 +55,7 @@ _PUBLIC = {
     "StageCache": "attendc.runner.cache",
     "StageEntry": "attendc.recipe",
     "TargetSection": "attendc.recipe",
+    "TimeOptions": "attendc.arm.timing",
     "TrainConfig": "attendc.stages.train_config",
     "TrainOptions": "attendc.train",
     "TrainRequest": "attendc.jobs.train",
@@ -62,6 +64,7 @@ _PUBLIC = {
     "analyze": "attendc.stages.analyze",
     "analyze_checkpoint": "attendc.jobs.analyze",
     "analyze_recipe": "attendc.jobs.analyze",
+    "bench_files": "attendc.jobs.bench",
     "check_gates": "attendc.parity",
     "check_verification": "attendc.gates",
     "compare_runs": "attendc.report.compare",
@@ -112,6 +115,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.arm.cores import CORES as CORES
     from attendc.arm.setup import SetupRequest as SetupRequest, setup_arm as setup_arm
     from attendc.arm.ssh_host import SshOptions as SshOptions
+    from attendc.arm.timing import TimeOptions as TimeOptions
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context
@@ -121,6 +125,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         analyze_checkpoint as analyze_checkpoint,
         analyze_recipe as analyze_recipe,
     )
+    from attendc.jobs.bench import BenchRequest as BenchRequest, bench_files as bench_files
     from attendc.jobs.convert import (
         ConvertRequest as ConvertRequest,
         convert_recipe as convert_recipe,

@@ -11,6 +11,7 @@ import click
 from attendc import __version__
 from attendc.cli.analyze import analyze_command
 from attendc.cli.arm import arm_group
+from attendc.cli.bench import bench_command
 from attendc.cli.cache import cache_group
 from attendc.cli.compare import compare_command
 from attendc.cli.convert import convert_command
@@ -55,6 +56,7 @@ for _command in (
     verify_command,
     inspect_command,
     analyze_command,
+    bench_command,
     compare_command,
     cache_group,
     arm_group,
