@@ -109,6 +109,14 @@ SMALL_SPEC = Spec(Architecture("nets:small"), SMALL, tuple("abcdefghij"), "fashi
 STAMP = Stamp("1.2.3", "5eed" * 16, SMALL_SPEC.labels, SMALL, "fashion-mnist-mini")
 
 
+def one_norm(*, mean: float = 0.0, weight: float = 1.0) -> nn.Sequential:
+    """Return a classifier whose one batch norm has this mean and these factors."""
+    norm = nn.BatchNorm2d(4)
+    nn.init.constant_(norm.running_mean, mean)  # type: ignore[arg-type]
+    nn.init.constant_(norm.weight, weight)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(4, 10))
+
+
 class Gate(nn.Module):
     """x * gate(conv(x))."""
 

@@ -109,6 +109,48 @@ def test_what_is_not_known_of_a_foreign_checkpoint_is_asked_for(
         open_checkpoint(CheckpointRequest(foreign, **given))
 
 
+# A model without a checkpoint
+
+
+def test_a_preset_without_a_checkpoint_has_its_classes_and_input_and_says_that_it_is_random() -> None:
+    opened = open_checkpoint(CheckpointRequest(model="attendnext_nano", classes=7), seed=3)
+    assert opened.spec.architecture.args["classes"] == 7
+    assert opened.spec.preprocess.input_shape == (1, 32, 32)
+    assert (opened.spec.labels, opened.spec.data) == ((), "")
+    assert opened.spec.history == ({"step": "random weights", "seed": 3},)
+    assert opened.weights.origin == "random (seed 3), not trained"
+    assert opened.weights.notes == ("weights: random (seed 3), not trained",)
+    assert opened.weights.sha256 == ""
+
+
+def test_a_factory_without_a_checkpoint_takes_the_input_that_is_given() -> None:
+    opened = open_checkpoint(CheckpointRequest(**RELU, input_shape=(1, 8, 8), data="mine"))
+    assert opened.spec.preprocess == dataclasses.replace(SMALL, mean=(0.5,), std=(0.5,))
+    assert opened.spec.data == "mine"
+
+
+def test_a_preset_of_one_channel_gets_images_of_one() -> None:
+    opened = open_checkpoint(CheckpointRequest(model="attendnext_nano", model_args={"in_channels": 3}))
+    assert opened.spec.preprocess.input_shape == (3, 32, 32)
+    assert opened.spec.preprocess.mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, r"neither a checkpoint nor a model is given\. Give a checkpoint, or --model PRESET"),
+        ({"classes": 7}, "neither a checkpoint nor a model is given"),
+        ({**RELU, "classes": 7}, r"classes=7 is of presets.* --model-arg num_classes=7"),
+        ({**RELU, "weights_key": "ema"}, "--weights-key means nothing without a checkpoint"),
+        ({**RELU, "trust": True}, "--trust-checkpoint means nothing without a checkpoint"),
+        ({"path": NANO, "classes": 7}, r"classes=7 is of a preset without a checkpoint.*--model-arg classes=N"),
+    ],
+)
+def test_what_a_model_without_a_checkpoint_cannot_have(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        open_checkpoint(CheckpointRequest(**given))
+
+
 def test_a_foreign_factory_is_not_imported_because_a_checkpoint_says_so(small_checkpoint: Path) -> None:
     with pytest.raises(CheckpointError, match="repeat the command with --model nets:small"):
         open_checkpoint(CheckpointRequest(small_checkpoint))

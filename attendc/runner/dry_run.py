@@ -131,7 +131,9 @@ def _missing_inputs(recipe: Recipe, context: Context) -> Iterator[str]:
         return
     if recipe.model.checkpoint and not Path(recipe.model.checkpoint).exists():
         yield f"the checkpoint {recipe.model.checkpoint}: give another with --set model.checkpoint=PATH"
-    elif not source.data_name and _needs_data(recipe):
+    elif not source.data_name and not _needs_data(recipe):
+        return
+    elif not source.data_name:
         yield "data: the checkpoint names none; give some with --set data.source=NAME_OR_PATH"
     elif not source.hashes["data"]:
         yield f"the data {source.data_name}: give other data with --set data.source=NAME_OR_PATH"
