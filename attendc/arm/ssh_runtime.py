@@ -39,7 +39,7 @@ def choose_wheels(host: Host, look: Look, formats: Iterable[str], runtime: Runti
     if lacks_wheels:
         also = f"; it {lacks_own}, too" if lacks_own else ""
         raise UsageError(f"{board} {lacks_wheels}{also}", hint=_hint(needed, can_bring=False))
-    packages = [p for p in read_lock().packages if p.kind == "wheel" and _is_for(p, needed)]
+    packages = [p for p in _pinned() if _is_for(p, needed)]
     pinned = ", ".join(f"{p.name} {p.version}" for p in packages if _module(p) in needed)
     why = f"; it {lacks_own}" if lacks_own else ""
     context.say(f"{board} gets {pinned} for as long as this runs{why}")
@@ -54,7 +54,17 @@ def _why_not_own(look: Look, needed: Iterable[str]) -> str:
 
 
 def _listed(needed: Iterable[str], look: Look) -> str:
-    return ", ".join(f"{name} {look.modules[name]}" for name in sorted(needed))
+    """Return the board's modules with their versions, and those that attendc is tested with where they differ."""
+    tested = {_module(package): package.version for package in _pinned()}
+    told = []
+    for name in sorted(needed):
+        differs = look.modules[name] != tested[name]
+        told.append(f"{name} {look.modules[name]}{f' (tested: {tested[name]})' if differs else ''}")
+    return ", ".join(told)
+
+
+def _pinned() -> list[Package]:
+    return [package for package in read_lock().packages if package.kind == "wheel"]
 
 
 def _hint(needed: Iterable[str], *, can_bring: bool) -> str:

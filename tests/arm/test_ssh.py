@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from attendc.arm.ssh_board import Look
 from attendc.arm.ssh_host import Host, SshOptions, parse_host, ssh_command
 from attendc.arm.ssh_wheels import why_no_wheels
 from attendc.arm.timing import TimeOptions, Timing
+from attendc.cli.main import main
 from attendc.context import Advance, Context
 from attendc.errors import AttendcError, ConversionError, OutputError, UsageError
 
@@ -126,6 +128,16 @@ def test_names_of_files_reach_no_shell_and_what_a_login_prints_does_not_matter(
     chatty = dataclasses.replace(ssh, python=str(python))
     assert len(time_over_ssh(server.address, [odd], SHORT, Context(), ssh=chatty)) == 1
     assert not any((folder / "owned").exists() for folder in (Path.cwd(), Path.home(), tmp_path))
+
+
+@pytest.mark.slow
+def test_the_command(server: Server, ssh: SshOptions, tflite: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--ssh-config", str(server.config), "--remote-python", sys.executable, "--runs", "6", "--json"]
+    assert main(["bench", str(tflite), "--on", "ssh:board", *options]) == 0
+    (entry,) = json.loads(capfd.readouterr().out)
+    assert (entry["file"], entry["core"], entry["runs"]) == (str(tflite), "ssh:board", 6)
+    assert 0 < entry["low"] <= entry["milliseconds"] <= entry["high"]
+    assert "instructions" not in entry
 
 
 # Who it is
@@ -301,7 +313,8 @@ def test_a_damaged_file(server: Server, ssh: SshOptions, tflite: Path, tmp_path:
 def test_a_runtime_that_dies(server: Server, ssh: SshOptions, tflite: Path) -> None:
     def kill() -> None:
         for pid in workers(server):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # what it told before it died is still being read
+                os.kill(pid, signal.SIGKILL)
 
     said = failure(server, tflite, ssh, context=when_timing(kill))
     assert f"{tflite} brought the runtime on {server.address} down (SIGKILL)" in said
