@@ -50,6 +50,7 @@ SMALLER = {
     "compare-ptq-qat": [*QUANTIZE, *VERIFY],
     "float-all-targets": ["stages.verify.images=20"],
     "int8-all-targets": ["stages.quantize.calib=8", *VERIFY],
+    "int8-arm": ["stages.quantize.calib=8", *VERIFY],
     "int8-ptq": ["stages.quantize.calib=8", *VERIFY],
     "int8-qat": ["vars.epochs=1", *QUANTIZE, *VERIFY],
     "prune-qat-arm": ["vars.epochs=1", *PRUNE, *QUANTIZE, *VERIFY],
@@ -109,6 +110,14 @@ def check_int8_all_targets(run: Run) -> None:
     }
 
 
+def check_int8_arm(run: Run) -> None:
+    check_int8(run)
+    kinds = [gate["name"].split(" ")[0] for gate in run.manifest["gates"] if gate["kind"] == "budget"]
+    assert kinds == ["instructions", "partitions", "bytes"]
+    assert {row["file"] for row in run.manifest["bench"]} == INT8_FILES | FLOAT_FILES
+    assert {row["core"] for row in run.manifest["bench"]} == {"cortex-a76"}
+
+
 def check_prune_qat_arm(run: Run) -> None:
     check_int8(run)
     assert run.manifest["target"] == {"core": "cortex-a76"}
@@ -134,6 +143,7 @@ CHECKS: dict[str, Callable[[Run], None]] = {
     "compare-ptq-qat": check_compare_ptq_qat,
     "float-all-targets": check_float_all_targets,
     "int8-all-targets": check_int8_all_targets,
+    "int8-arm": check_int8_arm,
     "int8-ptq": check_int8_ptq,
     "int8-qat": check_int8_qat,
     "prune-qat-arm": check_prune_qat_arm,
@@ -142,7 +152,11 @@ CHECKS: dict[str, Callable[[Run], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "smoke"])
-def test_it_does_what_it_promises(name: str, tmp_path: Path, small_checkpoint: Path, small_npz: Path) -> None:
+def test_it_does_what_it_promises(
+    name: str, tmp_path: Path, small_checkpoint: Path, small_npz: Path, request: pytest.FixtureRequest
+) -> None:
+    if name == "int8-arm":
+        request.getfixturevalue("arm_machine")
     goes_in = [f"model.checkpoint={small_checkpoint}", "model.factory=nets:small", f"data.source={small_npz}"]
     options = attendc.RunOptions(output=tmp_path / "run")
     run = attendc.run_recipe(name, options=options, sets=[*goes_in, *SMALLER[name]])
