@@ -31,6 +31,7 @@ class Fallen:
         reason: why XNNPACK does not take it, in one sentence.
         advice: what to do about it; empty where nothing is known.
         name: of the tensor that it writes.
+        at_end: whether the file gives out what it writes.
     """
 
     index: int
@@ -38,6 +39,7 @@ class Fallen:
     reason: str
     advice: str
     name: str = ""
+    at_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def partitions_of(path: Path) -> Partitions:
     for index, operator in enumerate(graph.operators):
         if index not in inside:
             name = bytes(graph.tensors[operator.outputs[0]].name or b"").decode(errors="replace")
-            fallen.append(Fallen(index, op_name(model, operator), *why(model, operator), name))
+            at_end = int(operator.outputs[0]) in map(int, graph.outputs)
+            fallen.append(Fallen(index, op_name(model, operator), *why(model, operator), name, at_end))
     return Partitions(len(taken), len(graph.operators), taken, tuple(fallen))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attendc.converters.tflite_schema import write_model
 
-__all__ = ["Op", "T", "bias_of", "conv", "one", "weight", "write_ops"]
+__all__ = ["Op", "T", "bias_of", "broken_in_the_middle", "conv", "one", "weight", "write_ops"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,31 @@ def write_ops(path: Path, tensors: Mapping[str, T], ops: Sequence[Op], inputs: S
     model.subgraphs = [graph]
     write_model(path, model)
     return path
+
+
+def broken_in_the_middle(folder: Path) -> Path:
+    """Write conv - sigmoid - softmax - two convs side by side - add: XNNPACK takes what is around the softmax."""
+    shape = (1, 8, 8, 16)
+    tensors = {
+        "x": T(shape),
+        "w": weight((16, 1, 1, 16)),
+        "b": bias_of(16),
+        "1": T(shape),
+        "2": T(shape, scale=(1 / 256,), zero=(-128,)),
+        "3": T(shape, scale=(1 / 256,), zero=(-128,)),
+        "4": T(shape),
+        "5": T(shape),
+        "y": T(shape),
+    }
+    ops = [
+        Op("CONV_2D", ("x", "w", "b"), ("1",), conv(), "Conv2DOptions"),
+        Op("LOGISTIC", ("1",), ("2",)),
+        Op("SOFTMAX", ("2",), ("3",), {"beta": 1.0}, "SoftmaxOptions"),
+        Op("CONV_2D", ("3", "w", "b"), ("4",), conv(), "Conv2DOptions"),
+        Op("CONV_2D", ("3", "w", "b"), ("5",), conv(), "Conv2DOptions"),
+        Op("ADD", ("4", "5"), ("y",), {}, "AddOptions"),
+    ]
+    return write_ops(folder / "broken.tflite", tensors, ops, ["x"], "y")
 
 
 def _tensor(model: Any, name: str, t: T) -> Any:

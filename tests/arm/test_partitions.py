@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from arm.one_op import Op, T, bias_of, conv, one, weight, write_ops
+from arm.one_op import Op, T, bias_of, broken_in_the_middle, conv, one, weight, write_ops
 
 from attendc.arm.cores import core_of
 from attendc.arm.emulator import Task, emulate
@@ -201,30 +201,6 @@ def test_an_operator_without_a_known_reason_says_so(tmp_path: Path) -> None:
     op = Op("TRANSPOSE_CONV", ("s", "w", "x"), ("y",), options, "TransposeConvOptions")
     (fallen,) = partitions_of(write_ops(tmp_path / "odd.tflite", tensors, [op], ["x"], "y")).fallen
     assert (fallen.reason, fallen.advice) == (UNKNOWN, "")
-
-
-def broken_in_the_middle(folder: Path) -> Path:
-    """Write conv - sigmoid - softmax - two convs side by side - add: XNNPACK takes what is around the softmax."""
-    tensors = {
-        "x": T(SHAPE),
-        "w": weight((16, 1, 1, 16)),
-        "b": bias_of(16),
-        "1": T(SHAPE),
-        "2": T(SHAPE, scale=(1 / 256,), zero=(-128,)),
-        "3": T(SHAPE, scale=(1 / 256,), zero=(-128,)),
-        "4": T(SHAPE),
-        "5": T(SHAPE),
-        "y": T(SHAPE),
-    }
-    ops = [
-        Op("CONV_2D", ("x", "w", "b"), ("1",), conv(), "Conv2DOptions"),
-        Op("LOGISTIC", ("1",), ("2",)),
-        Op("SOFTMAX", ("2",), ("3",), {"beta": 1.0}, "SoftmaxOptions"),
-        Op("CONV_2D", ("3", "w", "b"), ("4",), conv(), "Conv2DOptions"),
-        Op("CONV_2D", ("3", "w", "b"), ("5",), conv(), "Conv2DOptions"),
-        Op("ADD", ("4", "5"), ("y",), {}, "AddOptions"),
-    ]
-    return write_ops(folder / "broken.tflite", tensors, ops, ["x"], "y")
 
 
 def test_the_parts_hold_what_lies_between_the_fallen(tmp_path: Path) -> None:
