@@ -33,6 +33,8 @@ TURN = 5
 """Inferences of one file that are timed before the next file has its turn."""
 CPU = "/sys/devices/system/cpu/cpu0/"
 ZONES = "/sys/class/thermal/thermal_zone*/"
+COOLING = "/sys/class/thermal/cooling_device*/"
+FIRMWARE = "/sys/devices/platform/*/*firmware/get_throttled"
 OF_A_PROCESSOR = ("cpu", "soc", "x86_pkg_temp")
 """What the type of such a thermal zone has in its name: cpu-thermal, soc_thermal, x86_pkg_temp."""
 HELD_DOWN = 0b1110
@@ -178,9 +180,9 @@ def _temperature() -> float | None:
 
 def _is_throttled() -> bool | None:
     """Return whether the clock is held down now, by a Raspberry Pi's firmware or by Linux; None: nothing tells."""
-    words = [_text(path) for path in glob.glob("/sys/devices/platform/*/*firmware/get_throttled")]
+    words = [_text(path) for path in glob.glob(FIRMWARE)]
     held = [bool(int(word, 16) & HELD_DOWN) for word in words if word]
-    for path in glob.glob("/sys/class/thermal/cooling_device*/"):
+    for path in glob.glob(COOLING):
         state = _number(path + "cur_state")
         if state is not None and ("cpufreq" in _text(path + "type") or _text(path + "type") == "Processor"):
             held.append(state > 0)
