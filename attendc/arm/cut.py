@@ -1,4 +1,4 @@
-"""A TFLite file cut off after each of its layers: what a cut has more than the cut before it is the layer's own.
+"""A TFLite file cut off after each of its layers, to count what a layer adds.
 
 A layer is an operator, or several that XNNPACK folds into one: see attendc/arm/ops.py. A cut keeps every tensor that
 the layers after it read as an output, so that nothing before it is dropped as unread.
@@ -7,6 +7,7 @@ the layers after it read as an output, so that nothing before it is dropped as u
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Cuttable:
         """Read it.
 
         Raises:
+            CheckpointError: if it is no TFLite file.
             ConversionError: if it has more than one subgraph.
         """
         self._model = read_model(path)
@@ -41,15 +43,39 @@ class Cuttable:
         graph = self._model.subgraphs[0]
         return tuple(int(size) for size in graph.tensors[int(graph.operators[op.index[-1]].outputs[0])].shape)
 
-    def write(self, path: Path, count: int) -> None:
-        """Write the file with its first `count` layers only."""
-        later = {index for op in self.layers[count:] for index in op.index}
+    def parts(self) -> list[tuple[int, int]]:
+        """Return (first, end) of parts of the layers, each of which reads one tensor of those before it.
+
+        They are about as long as there are of them, which makes the cuts of each part, and those of the file between
+        parts, the least to run in all.
+        """
+        count = len(self.layers)
+        ends = [0]
+        for end in range(1, count):
+            if end - ends[-1] >= math.sqrt(count) and len(self._across(end)) == 1:
+                ends.append(end)
+        return list(zip(ends, [*ends[1:], count], strict=True))
+
+    def write(self, path: Path, end: int, *, first: int = 0) -> None:
+        """Write the file with its layers from `first`, where a part begins, to before `end` only."""
+        given = self._across(first) if first else None
+        left_out = {index for op in (*self.layers[:first], *self.layers[end:]) for index in op.index}
         model, graph = _shallow(self._model)
-        rest = [graph.operators[index] for index in sorted(later)]
-        graph.operators = [o for index, o in enumerate(graph.operators) if index not in later]
-        graph.outputs = _read_later(graph, rest)
+        graph.outputs = self._across(end)
+        graph.operators = _needed([o for i, o in enumerate(graph.operators) if i not in left_out], graph.outputs)
+        graph.inputs = graph.inputs if given is None else given
         drop_unread(model)
         write_model(path, model)
+
+    def _across(self, end: int) -> list[int]:
+        """Return the tensors that layers before `end` write, and layers from there on or the caller read."""
+        graph = self._model.subgraphs[0]
+        before, after = (
+            [graph.operators[index] for op in layers for index in op.index]
+            for layers in (self.layers[:end], self.layers[end:])
+        )
+        wanted = {int(i) for operator in after for i in operator.inputs} | set(map(int, graph.outputs))
+        return [int(o) for operator in before for o in operator.outputs if int(o) in wanted]
 
 
 def _shallow(model: Any) -> tuple[Any, Any]:
@@ -62,8 +88,7 @@ def _shallow(model: Any) -> tuple[Any, Any]:
     return twin, graph
 
 
-def _read_later(graph: Any, rest: Sequence[Any]) -> list[int]:
-    """Return what the operators in `graph` write, and those in `rest` or the caller read."""
-    written = [int(o) for operator in graph.operators for o in operator.outputs]
-    wanted = {int(i) for operator in rest for i in operator.inputs} | set(map(int, graph.outputs))
-    return [tensor for tensor in written if tensor in wanted]
+def _needed(operators: Sequence[Any], outputs: Sequence[int]) -> list[Any]:
+    """Return the operators without those that unpack a weight which none of the others reads."""
+    read = {int(i) for operator in operators for i in operator.inputs} | set(outputs)
+    return [operator for operator in operators if any(int(o) in read for o in operator.outputs)]

@@ -1,13 +1,16 @@
 """Instructions of each layer of a TFLite file: of the file cut off after it, less those of the cut before.
 
 They sum up to those of the file. What a single inference costs by itself, a few thousand, is in the first layer's.
+
+The file is counted cut off after each of its parts, and each part by itself after each of its layers: many cuts of the
+whole file would be run in vain through the same layers. What a part costs more by itself cancels out.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +29,16 @@ _ROOM = 256 << 20
 
 
 @dataclass(frozen=True)
+class _Cut:
+    """The layers from `first` to before `end`."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
 class _Point:
-    """A place where the file was cut.
+    """A place between two layers.
 
     Attributes:
         layers: how many stand before it.
@@ -50,43 +61,66 @@ def count_layers(file: Path, core: Core, context: Context) -> tuple[Answer, tupl
         ConversionError: if a cut brings the runtime down.
     """
     cuttable = Cuttable(file)
-    *cuts, whole = _answers(cuttable, file, core, context)
+    answers, whole = _answers(cuttable, file, core, context)
     if whole.instructions is None or whole.called is None:
         return whole, (), ()
-    first = _Point(0, whole.called - whole.instructions, 0)
-    cut = [_Point(count, a.called, a.partitions or 0) for count, a in enumerate(cuts, 1) if a.called is not None]
-    last = _Point(len(cuttable.layers), whole.called, whole.partitions or 0)
-    points = _sound([first, *cut, last])
+    points = _sound(_points(cuttable, answers, whole, whole.called - whole.instructions))
     layers = tuple(_layer(cuttable, a, b) for a, b in pairwise(points))
     notes = tuple(f"{layer.name} is {layer.kind}, counted together" for layer in layers if " + " in layer.kind)
     return whole, layers, notes
 
 
-def _answers(cuttable: Cuttable, file: Path, core: Core, context: Context) -> list[Answer]:
+def _points(cuttable: Cuttable, answers: Mapping[_Cut, Answer], whole: Answer, call: int) -> list[_Point]:
+    """Return the places where the file was cut, in order; `call` is what Python adds to a count."""
+    found = [_Point(0, call, 0)]
+    for first, end in cuttable.parts():
+        at_end = answers.get(_Cut(0, end), whole)
+        of_part = answers[_Cut(first, end)] if first else at_end
+        for inner in range(first + 1, end):
+            point = _before(at_end, of_part, answers[_Cut(first, inner)], inner)
+            found += [] if point is None else [point]
+        if at_end.called is not None:
+            found.append(_Point(end, at_end.called, at_end.partitions or 0))
+    return found
+
+
+def _before(at_end: Answer, of_part: Answer, cut: Answer, layers: int) -> _Point | None:
+    """Return the place from which a part goes on to its end; None where the runtime refused one of the cuts."""
+    if at_end.called is None or of_part.called is None or cut.called is None:
+        return None
+    partitions = (at_end.partitions or 0) - (of_part.partitions or 0) + (cut.partitions or 0)
+    return _Point(layers, at_end.called - (of_part.called - cut.called), partitions)
+
+
+def _answers(cuttable: Cuttable, file: Path, core: Core, context: Context) -> tuple[dict[_Cut, Answer], Answer]:
     """Return the answer to each cut that leaves something off, and to the file."""
-    found: list[Answer] = []
-    last = len(cuttable.layers) - 1
+    count = len(cuttable.layers)
+    ends = [_Cut(0, end) for _, end in cuttable.parts()]
+    inner = [_Cut(first, end) for first, last in cuttable.parts() for end in range(first + 1, last + 1)]
+    wanted = [cut for cut in dict.fromkeys((*ends, *inner)) if cut != _Cut(0, count)]
+    found: dict[_Cut, Answer] = {}
     while True:
         with tempfile.TemporaryDirectory(prefix="attendc-cuts-") as name:
-            tasks = _cuts(cuttable, Path(name) / file.stem, range(len(found) + 1, last + 1))
-            if len(found) + len(tasks) < last:
-                found += emulate(core, tasks, context=context)
-            else:
-                return [*found, *emulate(core, [*tasks, Task("count", file)], context=context)]
+            written = _write(cuttable, Path(name) / file.stem, wanted[len(found) :])
+            tasks = [Task("count", path, brief=True) for path in written.values()]
+            is_last = len(found) + len(tasks) == len(wanted)
+            told = emulate(core, [*tasks, *([Task("count", file)] if is_last else [])], context=context)
+            found |= zip(written, told, strict=False)
+            if is_last:
+                return found, told[-1]
 
 
-def _cuts(cuttable: Cuttable, stem: Path, counts: range) -> list[Task]:
+def _write(cuttable: Cuttable, stem: Path, cuts: Sequence[_Cut]) -> dict[_Cut, Path]:
     """Write cuts as far as there is room, at least one."""
-    tasks: list[Task] = []
+    written: dict[_Cut, Path] = {}
     room = _ROOM
-    for count in counts:
-        path = stem.with_name(f"{stem.name}_first_{count}_layers.tflite")
-        cuttable.write(path, count)
-        tasks.append(Task("count", path, brief=True))
-        room -= path.stat().st_size
+    for cut in cuts:
+        written[cut] = stem.with_name(f"{stem.name}_layers_{cut.first + 1}_to_{cut.end}.tflite")
+        cuttable.write(written[cut], cut.end, first=cut.first)
+        room -= written[cut].stat().st_size
         if room < 0:
             break
-    return tasks
+    return written
 
 
 def _sound(points: Sequence[_Point]) -> list[_Point]:

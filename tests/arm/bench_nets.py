@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, starmap
 from pathlib import Path
 
 from arm.one_op import Op, T, bias_of, conv, weight, write_ops
 
-__all__ = ["SIDE", "gated", "plain_conv", "silu_net"]
+__all__ = ["SIDE", "chain", "gated", "plain_conv", "silu_net"]
 
 SIDE = 16
 """Height and width of every tensor."""
@@ -19,6 +20,13 @@ def plain_conv(folder: Path, *, channels: int, dtype: str = "int8") -> Path:
     folder.mkdir(exist_ok=True)
     tensors = {"x": _image(channels, dtype), "conv": _image(channels, dtype), **_weights(channels, dtype)}
     return write_ops(folder / "conv.tflite", tensors, [_conv("x", "conv")], ["x"], "conv")
+
+
+def chain(folder: Path, length: int, *, channels: int = 16) -> Path:
+    """Write 1x1 convolutions in a row, that write conv1, conv2 and so on."""
+    names = ["x", *(f"conv{number}" for number in range(1, length + 1))]
+    tensors = {name: _image(channels) for name in names} | _weights(channels)
+    return write_ops(folder / "chain.tflite", tensors, list(starmap(_conv, pairwise(names))), ["x"], names[-1])
 
 
 def gated(folder: Path, gate: str, *, channels: int = 16) -> Path:
