@@ -1,0 +1,96 @@
+"""ARM instructions of an operator and of a network, from a table that was measured on the emulated cores.
+
+cost = sum of coefficient times feature (see `cost_features`); the coefficients stand in cost_table.json, made by
+`scripts/measure_arm_costs.py`, which tells there how well they fit. Shapes beyond the measured ones are extrapolated
+by their features.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from attendc.arm.cores import core_of
+from attendc.arm.cost_features import Tile, features, method_of
+from attendc.arm.ops import LAYERS, Op
+
+__all__ = ["instructions", "is_delegated", "is_measured", "overhead", "predict", "row_of", "tile_of"]
+
+_MATRIX = "MATRIX"
+_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Layers that share the kernels of the matrix product, and so a row of the table."""
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(files("attendc.arm").joinpath("cost_table.json").read_text(encoding="utf-8"))
+    return read
+
+
+def tile_of(core: str, dtype: str = "int8") -> Tile:
+    """Return the tile of the convolutions of a core: 16 outputs of a group at a time with dot product, 8 on an A72.
+
+    Raises:
+        UsageError: if no core is called so.
+    """
+    tiles = _table()["tiles"][core_of(core).name]
+    return Tile(*tiles["int8" if dtype == "int8" else "float32"])
+
+
+def instructions(op: Op, core: str) -> float:
+    """Return the instructions of one operator in one inference.
+
+    What was not measured costs what the operators that LiteRT computes itself cost an element, and a layer of another
+    type what it costs in float32; `is_measured` tells.
+
+    Raises:
+        UsageError: if no core is called so.
+    """
+    tile = tile_of(core, op.dtype)
+    row = _table()["kinds"].get(row_of(op, tile))
+    if row is None and op.kind in LAYERS:
+        row = _table()["kinds"].get(row_of(op, tile, dtype="float32"))
+    if row is None:
+        return float(_table()["fallback"][core] * op.elements)
+    return float(sum(a * b for a, b in zip(row["cores"][core], features(op, tile), strict=True)))
+
+
+def predict(ops: Sequence[Op], core: str) -> float:
+    """Return the instructions of one inference: of all operators, of calling the runtime, and of its delegate.
+
+    Raises:
+        UsageError: if no core is called so.
+    """
+    taken = [is_delegated(op) for op in ops]
+    parts = sum(now and not before for before, now in zip([False, *taken], taken, strict=False))
+    return overhead(parts, core) + sum(instructions(op, core) for op in ops)
+
+
+def overhead(partitions: int, core: str) -> float:
+    """Return what an inference costs besides its operators: calling the runtime, and each part that XNNPACK runs.
+
+    Raises:
+        UsageError: if no core is called so.
+    """
+    table, name = _table(), core_of(core).name
+    return float(table["fixed"][name] + partitions * table["border"][name])
+
+
+def is_measured(op: Op) -> bool:
+    """Return whether the table knows operators of this kind and type, if not this very shape."""
+    return row_of(op, tile_of("cortex-a76", op.dtype)) in _table()["kinds"]
+
+
+def is_delegated(op: Op) -> bool:
+    """Return whether XNNPACK took operators of this kind when they were measured; parameters can forbid it."""
+    return row_of(op, tile_of("cortex-a76", op.dtype)) not in _table()["undelegated"]
+
+
+def row_of(op: Op, tile: Tile, dtype: str = "") -> str:
+    """Return the name of the row of the table."""
+    method = method_of(op, tile)
+    kind = _MATRIX if "gemm" in method and op.kind in _LAYERS else op.kind
+    return "/".join(part for part in (kind, dtype or op.dtype, method) if part)
