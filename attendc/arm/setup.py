@@ -16,7 +16,7 @@ from attendc import __version__
 from attendc.arm.assemble import cores_are_whole, installed_root, make_cores, make_root
 from attendc.arm.cores import CORES
 from attendc.arm.gather import Taken, gather_offline, gather_online, present
-from attendc.arm.host import Qemu, check_host, find_qemu
+from attendc.arm.host import Qemu, check_host, find_qemu, qemu_faults
 from attendc.arm.lock import Lock, read_lock
 from attendc.arm.plugin import compile_plugin, plugin_hash, source_hash, try_machine
 from attendc.arm.record import Record, read_record, write_record
@@ -67,14 +67,16 @@ def setup_arm(request: SetupRequest, context: Context) -> dict[str, Any]:
     for core in CORES.values():
         if core.emulated_as:
             context.say(f"{core.name} is emulated as {core.emulated_as}, which has the same instructions")
-    cores = [(core.name, core.emulated_as) for core in CORES.values()]
+    cores = [{"name": core.name, "emulated_as": core.emulated_as or core.name} for core in CORES.values()]
     return {"folder": str(arm_folder()), "made": made, "cores": cores, **record.as_json()}
 
 
 def _whole(request: SetupRequest, lock: Lock) -> Record | None:
     """Return the record of a machine to which nothing is to be done."""
-    record = None if request.force else read_record()
-    if record is None or record.faults(lock, find_qemu()) or (request.locked and record.unpinned):
+    record, qemu = None if request.force else read_record(), find_qemu()
+    if record is None or qemu is None or qemu_faults(qemu) or record.faults(lock, qemu):
+        return None
+    if request.locked and record.unpinned:
         return None
     return record if installed_root(lock) == record.packages and cores_are_whole() else None
 

@@ -62,7 +62,9 @@ def _print(console: Console, done: dict[str, Any]) -> None:
         mark = "" if package["pinned"] else " (not the tested version)"
         rows.append((package["name"], package["version"] + mark, str(folder / places[package["kind"]])))
     rows += [("plugin", done["plugin_source"][:12], str(folder / "plugin" / "count.so"))]
-    rows += [(name, f"as {other}" if other else "", str(folder / "cores" / name)) for name, other in done["cores"]]
+    for core in done["cores"]:
+        other = "" if core["emulated_as"] == core["name"] else f"as {core['emulated_as']}"
+        rows.append((core["name"], other, str(folder / "cores" / core["name"])))
     made = f"made: {', '.join(done['made'])}" if done["made"] else "whole already, nothing to do"
     console.text_table(f"{folder}: {made}", ("what", "version", "where"), rows)
     console.result("Next: attendc bench FILE --on cortex-a76,cortex-a72")

@@ -71,7 +71,11 @@ def test_every_command_has_help(command: list[str], capfd: pytest.CaptureFixture
 
 @pytest.mark.parametrize(
     ("group", "commands"),
-    [("recipe", ["validate", "show", "list", "schema", "init"]), ("cache", ["list", "prune"])],
+    [
+        ("recipe", ["validate", "show", "list", "schema", "init"]),
+        ("cache", ["list", "prune"]),
+        ("arm", ["setup", "cores"]),
+    ],
 )
 def test_a_group_lists_its_commands(group: str, commands: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert main([group, "--help"]) == 0
