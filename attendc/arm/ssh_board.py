@@ -26,6 +26,8 @@ _CHUNK = 1 << 16
 _LOGIN_SECONDS = 60
 """For what comes after the connection: keys, the profile of the shell, the start of Python."""
 _GOODBYE_SECONDS = 15
+_SIGN_OF_LIFE_SECONDS = 5.0
+"""Longest silence of this side: the board takes a minute of it for the end."""
 _SSH_FAILED = 255
 _TAIL = 300
 
@@ -70,6 +72,7 @@ class Board:
         self._said = said
         self._rest = b""
         self._has_answered = False
+        self._wrote_at = time.monotonic()
         self._left_behind = ""
         """What may lie on the board if it never says that it has cleaned up; empty: nothing, or it is said already."""
 
@@ -136,6 +139,7 @@ class Board:
         try:
             self._into.write(content)
             self._into.flush()
+            self._wrote_at = time.monotonic()
         except OSError as e:
             raise self._lost() from e
 
@@ -144,6 +148,9 @@ class Board:
         if told is None:
             raise self._lost()
         self._has_answered = True
+        if "removed" in told:
+            self._left_behind = ""
+            raise UsageError(f"{self.host} heard nothing from here for a while and gave up", hint="Run it again")
         if "error" not in told:
             return told
         if told.get("full"):
@@ -166,14 +173,18 @@ class Board:
                 self._rest += chunk
 
     def _read(self, until: float | None) -> bytes:
-        left = None if until is None else max(0.0, until - time.monotonic())
-        ready, _, _ = select.select([self._out], [], [], left)
-        if not ready:
-            raise UsageError(
-                f"ssh reached {self.host}, but {self._options.python} did not answer within {_LOGIN_SECONDS} seconds",
-                hint="What a login starts there must not wait for anybody",
-            )
-        return os.read(self._out.fileno(), _CHUNK)
+        while True:
+            ready = select.select([self._out], [], [], _SIGN_OF_LIFE_SECONDS)[0]
+            silent = time.monotonic() - self._wrote_at >= _SIGN_OF_LIFE_SECONDS
+            if silent and self._has_answered and not self._into.closed:
+                self._write(b"\n")
+            if ready:
+                return os.read(self._out.fileno(), _CHUNK)
+            if until is not None and time.monotonic() > until:
+                raise UsageError(
+                    f"ssh reached {self.host}, but {self._options.python} did not answer in {_LOGIN_SECONDS} seconds",
+                    hint="What a login starts there must not wait for anybody",
+                )
 
     def _lost(self) -> UsageError:
         """Return the error for a connection that has ended."""

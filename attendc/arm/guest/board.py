@@ -2,7 +2,8 @@
 
 It reads requests, lines of JSON, from its input, and answers each with a line of JSON behind `MARK` (what a login
 prints has none). All that it makes lies in one temporary folder. When its input ends, because all is done, the user
-broke off, or the connection is lost, it ends what it has started, removes the folder, says so, and is gone.
+broke off, or the connection is lost, or when nothing comes any more, not even empty lines as signs of life, it ends
+what it has started, removes the folder, says so, and is gone.
 
 A request has `do`, and beside it:
   look: `modules`; answers what the board is, and which versions of these it has.
@@ -30,11 +31,18 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from typing import Any, BinaryIO
+from io import FileIO
+from typing import Any
 
+INPUT: Any = sys.stdin.buffer
 MARK = "attendc:"
 CHUNK = 1 << 20
 TAIL = 2000
+PATIENCE = 60
+"""Seconds without a sign of life after which a silent connection counts as lost."""
+PAUSE = 0.5
+"""Seconds between looks at what work.py writes: to be woken by each line would take time from what is timed."""
+GOODBYE = 5
 MEGABYTE = 1 << 20
 
 
@@ -80,9 +88,10 @@ class Board:
         failure = None
         with open(os.path.join(self.folder, name), "wb", buffering=0) as file:
             while size:
-                chunk = sys.stdin.buffer.read(min(CHUNK, size))
+                chunk = INPUT.read1(min(CHUNK, size))
                 if not chunk:
                     raise EOFError
+                signal.alarm(PATIENCE)
                 size -= len(chunk)
                 try:
                     while chunk and failure is None:
@@ -95,6 +104,7 @@ class Board:
 
     def make_environment(self, wheels: list[str]) -> dict[str, Any]:
         """Make a virtual environment, without pip, which systems leave out, and unpack the wheels into it."""
+        signal.alarm(0)  # meanwhile nobody listens
         root = os.path.join(self.folder, "environment")
         subprocess.run(
             [sys.executable, "-m", "venv", "--without-pip", root],
@@ -129,7 +139,7 @@ class Board:
                 start_new_session=True,
             )
         os.close(into)
-        with os.fdopen(out, "rb") as lines:
+        with os.fdopen(out, "rb", buffering=0) as lines:
             pass_on(lines)
         code = self.child.wait()
         self.child = None
@@ -138,30 +148,35 @@ class Board:
 
     def close(self) -> None:
         """End the process and remove the folder."""
+        signal.alarm(0)
         if self.child is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait()
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
+        signal.alarm(GOODBYE)  # a silent connection may take no more
         tell(removed=not (self.folder and os.path.exists(self.folder)))
 
 
 def main() -> None:
     """Answer requests until there are no more."""
-    for end in (signal.SIGTERM, signal.SIGHUP):
+    for end in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(end, lambda *_: sys.exit(1))
     board = Board()
     try:
         while True:
-            line = sys.stdin.buffer.readline()
+            line = INPUT.readline()
             if not line.endswith(b"\n"):
                 return
+            if line.isspace():
+                continue
             try:
                 told = board.answer(json.loads(line))
             except (OSError, subprocess.CalledProcessError, zipfile.BadZipFile) as e:
                 told = {"error": words(e), "full": getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT)}
             tell(**told)
+            signal.alarm(PATIENCE if board.folder else 0)
     except EOFError:
         return
     finally:
@@ -174,19 +189,21 @@ def tell(**told: Any) -> None:
         os.write(1, (MARK + json.dumps(told) + "\n").encode())
 
 
-def pass_on(lines: BinaryIO) -> None:
+def pass_on(lines: FileIO) -> None:
     """Pass on each line of JSON, until there are no more; raise EOFError as soon as the connection has ended."""
     rest = b""
     while True:
-        ready, _, _ = select.select([lines, sys.stdin.buffer], [], [])
-        if sys.stdin.buffer in ready:  # nothing is asked meanwhile, so this is the end
-            raise EOFError
-        chunk = os.read(lines.fileno(), CHUNK)
-        if not chunk:
-            return
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            tell(line=json.loads(line))
+        if select.select([INPUT], [], [], PAUSE)[0]:
+            if not os.read(sys.stdin.fileno(), CHUNK):  # else it is a sign of life: nothing is asked meanwhile
+                raise EOFError
+            signal.alarm(PATIENCE)
+        while select.select([lines], [], [], 0)[0]:
+            chunk = lines.read(CHUNK)
+            if not chunk:
+                return
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                tell(line=json.loads(line))
 
 
 def look(modules: list[str]) -> dict[str, Any]:
