@@ -198,8 +198,8 @@ class Board:
         self._left_behind = ""
         if code != _SSH_FAILED:
             what = f"{self._options.python} on {self.host} was ended (code {code})"
-        why = f": {said.splitlines()[-1][-_TAIL:]}" if said else ""
-        left = f". It removes {folder} as soon as it notices; see that it is gone if it crashed" if folder else ""
+        why = f": {said.splitlines()[-1][-_TAIL:].rstrip('.')}" if said else ""
+        left = f". It removes {folder} within a minute; remove it yourself if it has crashed" if folder else ""
         return UsageError(f"{what}{why}", hint=f"Run it again{left}")
 
     def close(self) -> str:
