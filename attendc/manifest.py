@@ -13,7 +13,7 @@ from attendc.errors import CheckpointError
 from attendc.files import tree_bytes
 from attendc.locations import content_hash
 
-__all__ = ["MANIFEST", "file_entry", "read_manifest", "versions", "write_manifest"]
+__all__ = ["MANIFEST", "file_entry", "manifest_text", "read_manifest", "versions", "write_manifest"]
 
 MANIFEST = "manifest.json"
 _PACKAGES = (
@@ -41,10 +41,14 @@ def file_entry(path: Path) -> dict[str, Any]:
     return {"sha256": content_hash(path, error=CheckpointError), "bytes": size}
 
 
+def manifest_text(content: Mapping[str, Any]) -> str:
+    """Return the content of `manifest.json`."""
+    return json.dumps(content, indent=2, default=str) + "\n"
+
+
 def write_manifest(folder: Path, content: Mapping[str, Any]) -> None:
     """Write `manifest.json` into a folder."""
-    text = json.dumps(content, indent=2, default=str)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST).write_text(manifest_text(content), encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from attendc.data.preprocess import batches
 from attendc.errors import ConversionError
 from attendc.gates import check_verification
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
+from attendc.on_cores import BytesOnCore, compare_bytes, run_on_cores
 from attendc.qdq import output_params
 from attendc.read_back import read_back, reference_graph
 from attendc.runners import runners_of
 from attendc.runtimes import Runner
-from attendc.targets import BY_TENSORFLOW, FLOAT, WITNESS, Candidate, family_of, is_quantized
+from attendc.targets import BY_TENSORFLOW, FLOAT, WITNESS, Candidate, are_compared, family_of, is_quantized
 from attendc.types import Preprocess
 
 __all__ = [
@@ -77,7 +78,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found; `failures` are sentences, empty if every gate held."""
+    """What was found; `failures` are sentences, empty if every gate held; `on` tells of the bytes on emulated cores."""
 
     images: int
     accuracy: dict[str, float]
@@ -87,6 +88,7 @@ class Report:
     failures: tuple[str, ...] = ()
     accuracy_failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    on: tuple[BytesOnCore, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -114,10 +116,12 @@ def verify(
     context: Context,
     has_labels: bool = True,
     witnesses: bool = True,
+    cores: Sequence[str] = (),
 ) -> tuple[Report, dict[str, Tensor]]:
     """Run everything on `images` and compare; `network` is the float one, `graph` the quantized one if there is any.
 
-    `witnesses`: ask TensorFlow too, its reference kernels and its own converter; a process each.
+    `witnesses`: ask TensorFlow too, its reference kernels and its own converter; a process each. `cores`: run the
+    TFLite and ONNX files on these emulated cores too.
 
     Return the report, and the logits (N, classes) of each runner by its name.
 
@@ -127,8 +131,9 @@ def verify(
     if not witnesses:
         makers = {name: make for name, make in makers.items() if name not in _WITNESSES}
     outputs, notes = _outputs(makers, network, images, preprocess, context)
+    outputs |= run_on_cores(candidates, cores, images, preprocess, context)
     step = output_params(graph.graph)[0] if graph is not None else _float_step(outputs[FLOAT])
-    pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if _compared(a, b))
+    pairs = tuple(_pair(a, b, outputs, step) for a, b in combinations(outputs, 2) if are_compared(a, b))
     targets = torch.from_numpy(images.targets)
     reached = {n: top1_accuracy(o, targets[: len(o)]) for n, o in outputs.items()} if has_labels else {}
     scales, weights, failures = read_back(candidates, graph)
@@ -142,6 +147,7 @@ def verify(
         tuple(failures),
         tuple(_accuracy_failures(reached, len(images), gates)),
         tuple(notes),
+        compare_bytes(candidates, cores, outputs, images, preprocess, step=step) if cores else (),
     )
     return report, outputs
 
@@ -206,11 +212,6 @@ def _pair(a: str, b: str, outputs: Mapping[str, Tensor], step: float) -> Pair:
         round(min(sqnr_db(x, y), 999.0), 2),
         gated=family_of(a) == family_of(b),
     )
-
-
-def _compared(a: str, b: str) -> bool:
-    """Two of one family, or the float network with a quantized runner; its float files would only repeat that."""
-    return family_of(a) == family_of(b) or FLOAT in (a, b)
 
 
 def _float_step(logits: Tensor) -> float:

@@ -15,12 +15,16 @@ __all__ = [
     "FLOAT",
     "FORMATS",
     "GRAPH",
+    "ON_CORES",
     "REFERENCES",
     "WITNESS",
     "Candidate",
+    "are_compared",
+    "core_of_runner",
     "family_of",
     "file_name",
     "is_quantized",
+    "on_core",
     "pairs_of",
 ]
 
@@ -41,6 +45,10 @@ _SUFFIXES = {"tflite": "tflite", "onnx": "onnx", "torchscript": "ts.pt", "savedm
 FLOAT, GRAPH = "float", "graph"
 WITNESS, BY_TENSORFLOW = "tflite_reference", "tflite_by_tensorflow_float32"
 """The int8 TFLite file in TensorFlow's reference kernels, and what its own converter makes of the float SavedModel."""
+
+ON_CORES = ("tflite", "onnx")
+"""Formats whose runtimes run on emulated cores."""
+_AT = "@"
 
 REFERENCES = {"int8": GRAPH, "float": FLOAT, "dynamic": "graph_dynamic", "int16": "graph_int16"}
 """Family -> the runner that its files are made from, and must agree with."""
@@ -65,8 +73,34 @@ def file_name(kind: str, dtype: str) -> str:
     return f"model.{dtype}.{_SUFFIXES[kind]}"
 
 
+def on_core(name: str, core: str) -> str:
+    """Return the runner of a file on an emulated core: `tflite@cortex-a72`."""
+    return f"{name}{_AT}{core}"
+
+
+def core_of_runner(name: str) -> str:
+    """Return the core that a runner is on; empty: this machine."""
+    return name.partition(_AT)[2]
+
+
+def are_compared(a: str, b: str) -> bool:
+    """Return whether two runners are compared.
+
+    Rules:
+        1. Two of one family on this machine are, and the float network with every other.
+        2. A file on a core is compared with the same file on this machine, and with what it was made from.
+    """
+    if core_of_runner(a) and core_of_runner(b):
+        return False
+    if core_of_runner(a) or core_of_runner(b):
+        there, here = (a, b) if core_of_runner(a) else (b, a)
+        return here in (there.partition(_AT)[0], REFERENCES[family_of(there)])
+    return family_of(a) == family_of(b) or FLOAT in (a, b)
+
+
 def family_of(name: str) -> str:
     """Return which runners one of that name must agree with: `float`, `int8`, `dynamic` or `int16`."""
+    name = name.partition(_AT)[0]
     if name == FLOAT or name.endswith(("_float32", "_float16")):
         return "float"
     return next((family for family in ("dynamic", "int16") if name.endswith(f"_{family}")), "int8")

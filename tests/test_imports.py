@@ -51,6 +51,7 @@ LAYERS = {
     "gates": 3,
     "read_back": 6,
     "runners": 6,
+    "on_cores": 6,
     "artefacts": 7,
     "parity": 6,
     "report": 6,

@@ -13,9 +13,12 @@ from attendc.targets import (
     FORMATS,
     REFERENCES,
     Candidate,
+    are_compared,
+    core_of_runner,
     family_of,
     file_name,
     is_quantized,
+    on_core,
     pairs_of,
 )
 
@@ -58,6 +61,9 @@ def test_only_what_a_format_has_is_written() -> None:
         (BY_TENSORFLOW, "float"),
         ("graph", "int8"),
         ("tflite", "int8"),
+        ("tflite@cortex-a72", "int8"),
+        ("onnx_float32@cortex-a76", "float"),
+        ("tflite_int16@cortex-a53", "int16"),
         ("tflite_reference", "int8"),
         ("savedmodel", "int8"),
         ("tflite_dynamic", "dynamic"),
@@ -74,3 +80,31 @@ def test_every_artefact_has_a_reference_in_its_own_family() -> None:
         for dtype in dtypes:
             family = family_of(Candidate(kind, dtype, Path()).name)
             assert family_of(REFERENCES[family]) == family
+
+
+def test_a_runner_on_a_core_tells_its_core() -> None:
+    assert on_core("tflite", "cortex-a72") == "tflite@cortex-a72"
+    assert [core_of_runner(name) for name in ("tflite@cortex-a72", "tflite", "float")] == ["cortex-a72", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "compared"),
+    [
+        ("tflite", "onnx", True),
+        ("float", "tflite", True),
+        ("tflite_float32", "tflite", False),
+        ("tflite", "tflite@cortex-a72", True),
+        ("tflite@cortex-a72", "graph", True),
+        ("float", "tflite_float32@cortex-a72", True),
+        ("graph_int16", "tflite_int16@cortex-a72", True),
+        ("float", "tflite@cortex-a72", False),
+        ("onnx", "tflite@cortex-a72", False),
+        ("tflite@cortex-a72", "tflite@cortex-a76", False),
+        ("tflite_reference", "tflite@cortex-a72", False),
+    ],
+)
+def test_a_file_on_a_core_is_compared_with_itself_here_and_with_what_it_was_made_from(
+    a: str, b: str, compared: bool
+) -> None:
+    assert are_compared(a, b) is compared
+    assert are_compared(b, a) is compared

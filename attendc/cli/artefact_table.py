@@ -29,6 +29,7 @@ def print_artefacts(console: Console, folder: Path | str, manifest: dict[str, An
     head = ("file", "dtype", "bytes", "accuracy", "agreement", "float ops")
     console.table(f"{folder}: {_proof(report)}", head, rows)
     if report:
+        _print_cores(console, report)
         _print_verdict(console, report)
     if "caveat" in manifest:
         console.result(manifest["caveat"])
@@ -51,7 +52,25 @@ def print_report(console: Console, folder: Path, report: dict[str, Any]) -> None
     console.table(f"{folder}: {report['images']} images", head, rows)
     accuracies = [(name, _percent(value)) for name, value in report["accuracy"].items()]
     console.table("accuracy", ("runner", "top-1"), accuracies)
+    _print_cores(console, report)
     _print_verdict(console, report)
+
+
+def _print_cores(console: Console, report: dict[str, Any]) -> None:
+    """Print how the bytes on emulated cores compare with those of this machine."""
+    if not report.get("on"):
+        return
+    rows = [
+        (
+            one["runner"],
+            str(one["images"]),
+            "identical" if one["identical"] else f"{one['differing_images']} images differ",
+            f"{one['max_steps']:g}",
+        )
+        for one in report["on"]
+    ]
+    head = ("file on an emulated core", "images", "bytes against this machine", "most steps")
+    console.table("emulated ARM cores", head, rows)
 
 
 def _proof(report: dict[str, Any] | None) -> str:

@@ -17,15 +17,27 @@ __all__ = ["verify_command"]
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--data", default="", help="Built-in set, folder, or .npz.  [default: as the checkpoint said]")
 @gate_options
+@click.option(
+    "--on",
+    multiple=True,
+    metavar="CORE,...",
+    help="Run TFLite and ONNX on emulated ARM cores too, and let the folder tell what came out. Repeatable.",
+)
 @print_option
 @common_options
 def verify_command(folder: Path, **given: Any) -> None:
-    """Prove FOLDER again: run every artefact on real images and read every scale and integer back."""
+    """Prove FOLDER again: run every artefact on real images and read every scale and integer back.
+
+    \b
+    attendc verify runs/attendnext_nano-int8
+    attendc verify runs/attendnext_nano-int8 --on cortex-a72,cortex-a76 --images 500
+    """  # noqa: D301 - \b is for click: keep these lines
     with session(given) as (console, context):
         from attendc import VerifyRequest, check_verification, prove_folder, verify_recipe
 
         print_recipe = given.pop("print_recipe")
-        request = VerifyRequest(folder, gates=gates_of(given), **given)
+        cores = tuple(name.strip() for text in given.pop("on") for name in text.split(",") if name.strip())
+        request = VerifyRequest(folder, gates=gates_of(given), on=cores, **given)
         if printed(console, verify_recipe(request, context), wanted=print_recipe):
             return
         verification = prove_folder(request, context)

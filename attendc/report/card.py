@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from attendc.report.cores import bytes_words, core_rows
 from attendc.report.facts import Artefact, artefacts, references, run_name, unmeasured, verdict
 from attendc.report.sections import provenance_rows
 from attendc.report.words import count, percent, points, yaml_text
@@ -145,7 +146,32 @@ def _measured(manifest: Mapping[str, Any], files: Sequence[Artefact]) -> str:
     ]
     if not manifest.get("verification"):
         return "\n".join([*said, "", "Accuracy and agreement were not measured."])
-    return "\n".join([*said, "", _table(heads, rows)])
+    return "\n".join([*said, "", _table(heads, rows), *_on_cores(manifest)])
+
+
+def _on_cores(manifest: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            one.file,
+            one.core,
+            count(one.images),
+            percent(one.accuracy),
+            percent(one.agreement_here),
+            percent(one.agreement_source),
+            bytes_words(one),
+        )
+        for one in core_rows(manifest)
+    ]
+    heads = (
+        "what",
+        "emulated core",
+        "images",
+        "top-1 accuracy",
+        "same class as here",
+        "same as its own graph",
+        "bytes",
+    )
+    return ["", "The same files and images in the runtimes of a board:", "", _table(heads, rows)] if rows else []
 
 
 def _made(manifest: Mapping[str, Any]) -> str:

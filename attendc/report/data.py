@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from attendc.report.cores import core_rows
 from attendc.report.facts import artefacts, references, run_name, unmeasured, verdict
 from attendc.report.matrix import agreement_of
 
@@ -35,6 +36,8 @@ agreement_float, agreement_source (0..1), source (graph or float), float_ops, tr
     | ranges | [{layer, weight, activation}]: min, max, scale, zero_point, clipped; histograms are on the page only |
     | disagreements | {of, total, shown: [{index, label, float, int8, float_margin}]}, or null; no pictures |
     | bench | [{file, core, instructions, partitions, macs}] of one inference on emulated cores; empty: not counted |
+    | on | [{file, core, images, accuracy, agreement_here, agreement_source (0..1), identical, differing_images, \
+max_steps}] of the files on emulated cores; empty: not run there |
     | caveat | what to know before trusting the files: `weights: random (seed 0), not trained; not verified`, or null |
     | curves, steps, pruning, stages, history, passes, recipe, warnings, notes | as in the manifest |
     | unmeasured | {part of the report: sentence} |
@@ -61,6 +64,7 @@ agreement_float, agreement_source (0..1), source (graph or float), float_ops, tr
         "disagreements": _without_pictures(known.get("disagreements")),
         **{key: manifest.get(key) or [] for key in ("curves", "steps", "stages", "history", "passes", "warnings")},
         "bench": manifest.get("bench") or [],
+        "on": [asdict(row) for row in core_rows(manifest)],
         **{key: manifest.get(key) for key in ("pruning", "recipe", "caveat")},
         "notes": checked.get("notes") or [],
         "unmeasured": unmeasured(manifest, evidence),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
-from attendc.targets import FLOAT, REFERENCES, family_of
+from attendc.targets import FLOAT, REFERENCES, core_of_runner, family_of
 
 __all__ = [
     "Artefact",
@@ -107,7 +107,9 @@ def references(manifest: Mapping[str, Any]) -> tuple[Reference, ...]:
     """Return the accuracies of what is no file."""
     files = {str(entry.get("name")) for entry in (manifest.get("outputs") or {}).values()}
     reached = accuracies(manifest)
-    return tuple(Reference(n, a, images_of(manifest, n)) for n, a in reached.items() if n not in files)
+    return tuple(
+        Reference(n, a, images_of(manifest, n)) for n, a in reached.items() if n not in files and not core_of_runner(n)
+    )
 
 
 def accuracies(manifest: Mapping[str, Any]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from attendc.report.svg import Drawing, shorten
 from attendc.report.words import MISSING, percent
+from attendc.targets import core_of_runner
 
 __all__ = ["Agreement", "agreement_of", "draw_agreement"]
 
@@ -43,8 +44,9 @@ def agreement_of(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | None
         rows = tuple(tuple(row) for row in found["matrix"])
         counts = found.get("images") or [[None] * len(rows)] * len(rows)
         return Agreement(tuple(map(str, found["names"])), rows, tuple(tuple(row) for row in counts))
-    pairs = (manifest.get("verification") or {}).get("pairs")
-    return _from_pairs(pairs) if pairs else None
+    pairs = (manifest.get("verification") or {}).get("pairs") or ()
+    here = [pair for pair in pairs if not core_of_runner(pair["a"]) and not core_of_runner(pair["b"])]
+    return _from_pairs(here) if here else None
 
 
 def _from_pairs(pairs: Sequence[Mapping[str, Any]]) -> Agreement:

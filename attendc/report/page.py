@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attendc.report.cores import core_table
 from attendc.report.facts import artefacts, run_name, unmeasured, verdict
 from attendc.report.html import fill
 from attendc.report.sections import (
@@ -59,6 +60,7 @@ def render_report(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | Non
         "missing": dict.fromkeys(_PARTS, "") | unmeasured(manifest, evidence),
         "files": artefact_table(files),
         "bench": bench_table(manifest["bench"]) if manifest.get("bench") else None,
+        "cores": core_table(manifest),
         "references": reference_words(manifest),
         "sizes": size_picture(manifest, files),
         "agreement": agreement_section(manifest, evidence),

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
-from attendc.errors import AttendcError
+from attendc.errors import AttendcError, UsageError
 from attendc.files import cache_folder
 from attendc.locations import is_uri, redacted
 from attendc.manifest import versions
 from attendc.recipe import Recipe
 from attendc.runner.cache import stage_key
 from attendc.runner.cache_entry import DamagedError, read_record
+from attendc.runner.cores import check_cores
 from attendc.runner.execute import first_work, stage_ids, stage_range, work_after
 from attendc.runner.keys import stage_ingredients, with_threads
 from attendc.runner.source import data_name, open_source
@@ -106,6 +107,10 @@ def _missing(recipe: Recipe, context: Context) -> Iterator[str]:
     if not _elsewhere(recipe):
         yield from _missing_inputs(recipe, context)
     yield from _missing_files(recipe)
+    try:
+        check_cores(recipe, recipe.stages)
+    except UsageError as e:
+        yield str(e)
     try:
         versions()
     except metadata.PackageNotFoundError as e:

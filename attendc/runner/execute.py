@@ -13,6 +13,7 @@ from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.recipe import Recipe, StageEntry
 from attendc.runner.cache import Entry, StageCache, stage_key
+from attendc.runner.cores import check_cores
 from attendc.runner.keys import stage_ingredients, with_threads
 from attendc.runner.source import Source, open_source
 from attendc.stages.registry import STAGES
@@ -77,6 +78,7 @@ def executing(
     context = replace(context, seed=recipe.seed, device=recipe.device)
     context.check_device()
     first, last = stage_range(recipe, start, until)
+    check_cores(recipe, recipe.stages[: last + 1])
     source = open_source(recipe, context)
     before_stages(source)
     work = first_work(recipe, source)

@@ -15,7 +15,7 @@ from attendc.report.page import render_report
 from attendc.runner.execute import Executed, StageRun
 from attendc.stages.work import EVIDENCE
 
-__all__ = ["write_run"]
+__all__ = ["evidence_of", "told_pages", "write_run"]
 
 RECIPE, PAGE, REPORT, CARD, LOG, STAGES = (
     "recipe.resolved.yaml",
@@ -38,13 +38,20 @@ def write_run(executed: Executed, manifest: Mapping[str, Any], folder: Path, log
         made = [n for n in stage.entry.files if _top(n) in outputs]
         stage.entry.copy_to(folder, made)
         _write_stage(stage, folder / STAGES, [n for n in stage.entry.files if n not in made])
-    evidence = _evidence(executed)
     _write(folder / RECIPE, recipe_to_yaml(executed.recipe))
-    _write(folder / PAGE, render_report(manifest, evidence))
-    _write(folder / REPORT, json.dumps(report_json(manifest, evidence), indent=2) + "\n")
-    _write(folder / CARD, model_card(manifest, evidence))
+    for name, text in told_pages(manifest, evidence_of(executed)).items():
+        _write(folder / name, text)
     _write(folder / LOG, "".join(f"{line}\n" for line in log))
     write_manifest(folder, manifest)
+
+
+def told_pages(manifest: Mapping[str, Any], evidence: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the files that tell a run to people and programs: name -> text."""
+    return {
+        PAGE: render_report(manifest, evidence),
+        REPORT: json.dumps(report_json(manifest, evidence), indent=2) + "\n",
+        CARD: model_card(manifest, evidence),
+    }
 
 
 def _top(name: str) -> str:
@@ -68,7 +75,8 @@ def _write_stage(stage: StageRun, folder: Path, names: Sequence[str]) -> None:
         stage.entry.copy_to(folder / stage.id, names)
 
 
-def _evidence(executed: Executed) -> dict[str, Any] | None:
+def evidence_of(executed: Executed) -> dict[str, Any] | None:
+    """Return what verification found beyond the manifest; None where there was none."""
     path = executed.work.files.get(EVIDENCE)
     if path is None:
         return None

@@ -27,7 +27,7 @@ from attendc.stages.convert import Converted, graphs_of, graphs_of_folder
 from attendc.stages.quantize_config import RANDOM
 from attendc.stages.verify_config import VerifyConfig
 from attendc.stages.work import EVIDENCE, Made, Work
-from attendc.targets import FORMATS, WITNESS, Candidate, family_of, is_quantized
+from attendc.targets import FORMATS, WITNESS, Candidate, core_of_runner, family_of, is_quantized
 
 __all__ = ["Verified", "run", "verify", "verify_folder"]
 
@@ -83,7 +83,7 @@ def run(config: VerifyConfig, work: Work, folder: Path, context: Context) -> Mad
     evidence = gather_evidence(
         network=network,
         graph=graphs.quantized,
-        outputs=found.outputs,
+        outputs={name: logits for name, logits in found.outputs.items() if not core_of_runner(name)},
         images=found.images,
         preprocess=graphs.spec.preprocess,
         labels=graphs.spec.labels,
@@ -125,6 +125,7 @@ def _verified(
         gates=_gates(config),
         context=context,
         has_labels=not random,
+        cores=config.on,
     )
     return Verified(report, chosen, outputs)
 
@@ -172,7 +173,7 @@ def _check_hashes(folder: Path, outputs: dict[str, dict[str, object]]) -> None:
 
 def _accuracy_steps(report: Report, last: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows that follow those of pruning: the quantized graph, and each quantized artefact."""
-    names = [name for name in report.accuracy if is_quantized(name) and name != WITNESS]
+    names = [name for name in report.accuracy if is_quantized(name) and name != WITNESS and not core_of_runner(name)]
     return [{**last, "step": _step_name(name), "accuracy": report.accuracy[name]} for name in names]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, Le
 
 from attendc.recipe import CHECKED
+from attendc.stages.bench_config import CoreName
 
 __all__ = ["VerifyConfig"]
 
@@ -26,3 +27,6 @@ class VerifyConfig:
     """Most accuracy, in points of percent, that int8 may lose against float."""
     gate: bool = True
     """Fail the run where one of these does not hold; false: say so and go on."""
+    on: tuple[CoreName, ...] = ()
+    """Emulated ARM cores that run the TFLite and ONNX files on the same images; each image takes some 10 to 50 times as
+    long there. Default: none."""

@@ -121,6 +121,37 @@ def test_data_that_is_not_there_exits_with_4(
     assert "no data at 'nowhere'" in told(capfd)
 
 
+@pytest.mark.parametrize(
+    ("on", "text"),
+    [
+        ("cortex-a67", "no core 'cortex-a67'. Did you mean cortex-a76? Cores: cortex-a35"),
+        ("cortex-a72,cortex-a76", "no emulated machine in "),
+    ],
+)
+def test_a_core_that_is_none_or_not_set_up_exits_with_2_before_any_work(
+    verify: Verify,
+    folder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    text: str,
+) -> None:
+    monkeypatch.setenv("ATTENDC_ARM", str(tmp_path / "none"))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    before = read_manifest(folder)
+    assert verify(folder, f"--on={on}") == 2
+    out, err = capfd.readouterr()
+    assert text in err.splitlines()[-1]
+    assert (out, "verify float" in err) == ("", False)
+    assert read_manifest(folder) == before
+
+
+def test_cores_stand_in_the_recipe(verify: Verify, small_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert verify(small_folder, "--on=cortex-a72", "--on=cortex-a76,cortex-a72", "--print-recipe") == 0
+    assert "on: [cortex-a72, cortex-a76]" in capfd.readouterr().out
+
+
 @pytest.mark.slow
 def test_ctrl_c_exits_with_130_and_changes_nothing(small_folder: Path, tmp_path: Path) -> None:
     before = {p.name: p.stat().st_mtime_ns for p in small_folder.iterdir()}

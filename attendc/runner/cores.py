@@ -1,0 +1,29 @@
+"""Which emulated cores a recipe needs, asked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attendc.arm.cores import core_of
+from attendc.arm.ready import check_ready
+from attendc.recipe import Recipe, StageEntry
+
+__all__ = ["check_cores"]
+
+
+def check_cores(recipe: Recipe, entries: Sequence[StageEntry]) -> None:
+    """Check that every core on which these stages of a recipe run something is ready.
+
+    Raises:
+        UsageError: naming what is missing, with what to type.
+    """
+    told = [name for entry in entries for name in _cores(recipe, entry)]
+    for name in dict.fromkeys(told):
+        check_ready(core_of(name))
+
+
+def _cores(recipe: Recipe, entry: StageEntry) -> tuple[str, ...]:
+    named: tuple[str, ...] = getattr(entry.config, "on", ())
+    if entry.step == "bench" and not named and recipe.target.core:
+        return (recipe.target.core,)
+    return named
