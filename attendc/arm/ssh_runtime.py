@@ -8,7 +8,7 @@ from pathlib import Path
 from attendc.arm.lock import Package, read_lock
 from attendc.arm.ssh_board import Look
 from attendc.arm.ssh_host import Host, Runtime
-from attendc.arm.ssh_wheels import carried_wheels, why_no_wheels
+from attendc.arm.ssh_wheels import carried_wheels, is_supported, why_no_wheels
 from attendc.context import Context
 from attendc.errors import UsageError
 
@@ -35,10 +35,10 @@ def choose_wheels(host: Host, look: Look, formats: Iterable[str], runtime: Runti
         context.say(f"{board} runs them in its own {_listed(needed, look)}")
         return []
     if runtime == "own":
-        raise UsageError(f"{board} {lacks_own}", hint=_hint(needed, can_bring=not lacks_wheels))
+        raise UsageError(f"{board} {lacks_own}", hint=_hint(look, needed, can_bring=not lacks_wheels))
     if lacks_wheels:
         also = f"; it {lacks_own}, too" if lacks_own else ""
-        raise UsageError(f"{board} {lacks_wheels}{also}", hint=_hint(needed, can_bring=False))
+        raise UsageError(f"{board} {lacks_wheels}{also}", hint=_hint(look, needed, can_bring=False))
     packages = [p for p in _pinned() if _is_for(p, needed)]
     pinned = ", ".join(f"{p.name} {p.version}" for p in packages if _module(p) in needed)
     why = f"; it {lacks_own}" if lacks_own else ""
@@ -67,7 +67,9 @@ def _pinned() -> list[Package]:
     return [package for package in read_lock().packages if package.kind == "wheel"]
 
 
-def _hint(needed: Iterable[str], *, can_bring: bool) -> str:
+def _hint(look: Look, needed: Iterable[str], *, can_bring: bool) -> str:
+    if not is_supported(look):
+        return "They are for 64-bit systems on ARM and x86-64: set up the 64-bit system if it can have one"
     names = " ".join(name.replace("_", "-") for name in sorted(needed))
     install = f"Type there python3 -m venv ~/attendc && ~/attendc/bin/pip install {names} ; then add --remote-python "
     bring = "Use --runtime bring, or have them there: " if can_bring else ""

@@ -21,7 +21,7 @@ from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.files import sha256
 
-__all__ = ["carried_wheels", "why_no_wheels"]
+__all__ = ["carried_wheels", "is_supported", "why_no_wheels"]
 
 _LOCKED_MACHINE, _LOCKED_PYTHON = "aarch64", (3, 11)
 _LEAST_GLIBC = 28
@@ -30,12 +30,15 @@ _OLDEST_MANYLINUX = 17
 _TAIL = 300
 
 
+def is_supported(look: Look) -> bool:
+    """Return whether there are runtimes for a board at all; on a kernel of 64 bits the system can be one of 32."""
+    return look.bits == 64 and look.machine in ("aarch64", "x86_64")
+
+
 def why_no_wheels(look: Look) -> str:
     """Return why a board takes none of the wheels, as a sentence without its subject; empty: it takes them."""
-    if look.bits != 64:
-        return f"has a Python of {look.bits} bits, for which there are no runtimes: set up the 64-bit system"
-    if look.machine not in ("aarch64", "x86_64"):
-        return "has a processor that there are no runtimes for"
+    if not is_supported(look):
+        return f"has a Python of {look.bits} bits on {look.machine}, for which there are no runtimes"
     if _glibc(look) < _LEAST_GLIBC:
         return f"has {look.libc or 'no GNU C library'}, and the runtimes need glibc 2.{_LEAST_GLIBC}"
     if look.python < _LOCKED_PYTHON:

@@ -283,7 +283,7 @@ BOARD = Look("aarch64", 64, "glibc 2.36", (3, 11, 2), "/usr/bin/python3", {})
         (BOARD, ""),
         (dataclasses.replace(BOARD, python=(3, 13, 5)), ""),
         (dataclasses.replace(BOARD, bits=32), "Python of 32 bits"),  # a 64-bit kernel below a 32-bit system
-        (dataclasses.replace(BOARD, machine="riscv64"), "a processor that there are no runtimes for"),
+        (dataclasses.replace(BOARD, machine="riscv64"), "on riscv64, for which there are no runtimes"),
         (dataclasses.replace(BOARD, libc=""), "no GNU C library"),
         (dataclasses.replace(BOARD, libc="glibc 2.24"), "has glibc 2.24"),
         (dataclasses.replace(BOARD, python=(3, 9, 2)), "older than 3.11"),
