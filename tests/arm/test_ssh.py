@@ -23,7 +23,8 @@ from arm.sshd import Server, know, make_key, serving
 
 from attendc.arm.ssh import time_over_ssh
 from attendc.arm.ssh_board import Look
-from attendc.arm.ssh_host import Host, SshOptions, parse_host, ssh_command
+from attendc.arm.ssh_host import Host, Runtime, SshOptions, parse_host, ssh_command
+from attendc.arm.ssh_runtime import MODULES, choose_wheels
 from attendc.arm.ssh_wheels import why_no_wheels
 from attendc.arm.timing import TimeOptions, Timing
 from attendc.cli.main import main
@@ -292,6 +293,22 @@ BOARD = Look("aarch64", 64, "glibc 2.36", (3, 11, 2), "/usr/bin/python3", {})
 def test_boards_that_take_the_wheels(look: Look, reason: str) -> None:
     assert reason in why_no_wheels(look)
     assert bool(reason) == bool(why_no_wheels(look))
+
+
+@pytest.mark.parametrize("runtime", ["auto", "own", "bring"])
+def test_a_board_that_nothing_runs_on(runtime: Runtime) -> None:
+    board = dataclasses.replace(BOARD, machine="armv7l", bits=32, modules=dict.fromkeys(MODULES))
+    with pytest.raises(UsageError, match=r"pi \(armv7l, Python 3.11.2\) has .*set up the 64-bit system"):
+        choose_wheels(Host("pi"), board, ["tflite"], runtime, Context())
+
+
+def test_the_boards_own_versions_are_told_beside_those_tested() -> None:
+    said: list[str] = []
+    own = dataclasses.replace(BOARD, modules={"numpy": "1.26.4", "ai_edge_litert": "2.3.0", "onnxruntime": None})
+    assert choose_wheels(Host("pi"), own, ["tflite"], "auto", Context(say=said.append)) == []
+    assert said == [
+        "pi (aarch64, Python 3.11.2) runs them in its own ai_edge_litert 2.3.0, numpy 1.26.4 (tested: 2.4.6)"
+    ]
 
 
 @pytest.mark.slow
