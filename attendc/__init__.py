@@ -27,6 +27,7 @@ _PUBLIC = {
     "AnalyzeRequest": "attendc.jobs.analyze",
     "BenchRequest": "attendc.jobs.bench",
     "CORES": "attendc.arm.cores",
+    "CheckRequest": "attendc.jobs.check",
     "CheckpointRequest": "attendc.request",
     "Context": "attendc.context",
     "ConvertConfig": "attendc.stages.convert_config",
@@ -65,6 +66,8 @@ _PUBLIC = {
     "analyze_checkpoint": "attendc.jobs.analyze",
     "analyze_recipe": "attendc.jobs.analyze",
     "bench_files": "attendc.jobs.bench",
+    "check_conditions": "attendc.jobs.check",
+    "check_files": "attendc.jobs.check",
     "check_gates": "attendc.parity",
     "check_verification": "attendc.gates",
     "compare_runs": "attendc.report.compare",
@@ -126,6 +129,11 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         analyze_recipe as analyze_recipe,
     )
     from attendc.jobs.bench import BenchRequest as BenchRequest, bench_files as bench_files
+    from attendc.jobs.check import (
+        CheckRequest as CheckRequest,
+        check_conditions as check_conditions,
+        check_files as check_files,
+    )
     from attendc.jobs.convert import (
         ConvertRequest as ConvertRequest,
         convert_recipe as convert_recipe,

@@ -13,6 +13,7 @@ from attendc.cli.analyze import analyze_command
 from attendc.cli.arm import arm_group
 from attendc.cli.bench import bench_command
 from attendc.cli.cache import cache_group
+from attendc.cli.check import check_command
 from attendc.cli.compare import compare_command
 from attendc.cli.convert import convert_command
 from attendc.cli.doctor import doctor_command
@@ -56,6 +57,7 @@ for _command in (
     verify_command,
     inspect_command,
     analyze_command,
+    check_command,
     bench_command,
     compare_command,
     cache_group,
