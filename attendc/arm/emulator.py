@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from attendc.arm.cores import Core
 from attendc.arm.process import SILENCE_S, do_job
 from attendc.arm.ready import check_ready
-from attendc.arm.sysroot import PYTHON, SITE, plugin_path, prefix_of
+from attendc.arm.sysroot import EMULATOR, PYTHON, SITE, emulator_path, plugin_path, prefix_of
 from attendc.context import Context
 
 __all__ = ["Answer", "Task", "emulate"]
@@ -109,7 +109,15 @@ def _job(folder: Path, tasks: Sequence[Task]) -> list[dict[str, Any]]:
 def _command(core: Core, folder: Path, *, counting: bool) -> list[str]:
     prefix = prefix_of(core)
     plugin = ["-plugin", f"{plugin_path()},out={folder / 'counts'}"] if counting else []
-    return ["qemu-aarch64", "-cpu", core.emulated_as or core.name, "-L", str(prefix), *plugin, str(prefix / PYTHON)]
+    return [
+        emulator_path() or EMULATOR,
+        "-cpu",
+        core.emulated_as or core.name,
+        "-L",
+        str(prefix),
+        *plugin,
+        str(prefix / PYTHON),
+    ]
 
 
 def _environment() -> dict[str, str]:
