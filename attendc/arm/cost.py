@@ -40,6 +40,7 @@ def tile_of(core: str, dtype: str = "int8") -> Tile:
     return Tile(*tiles["int8" if dtype == "int8" else "float32"])
 
 
+@functools.cache
 def instructions(op: Op, core: str) -> float:
     """Return the instructions of one operator in one inference.
 
@@ -84,6 +85,7 @@ def is_measured(op: Op) -> bool:
     return row_of(op, tile_of("cortex-a76", op.dtype)) in _table()["kinds"]
 
 
+@functools.cache
 def is_delegated(op: Op) -> bool:
     """Return whether XNNPACK took operators of this kind when they were measured; parameters can forbid it."""
     return row_of(op, tile_of("cortex-a76", op.dtype)) not in _table()["undelegated"]

@@ -37,6 +37,7 @@ _choice_options = options(
     click.option("--macs", metavar="PART|N", help="Budget: 0.5 of the multiply-accumulates, or 6M of them."),
     click.option("--params", metavar="PART|N", help="Budget: 0.25 of the parameters, or 50k of them."),
     click.option("--bytes", metavar="PART|N", help="Budget: bytes of the int8 TFLite file, as estimated: 100k."),
+    click.option("--budget", metavar="CORE:PART|N", help="Budget: instructions of a core, estimated: cortex-a76:0.6."),
     click.option("--keep", multiple=True, metavar="LAYER=PART", help="By hand; a block's 0 removes it. Repeatable."),
     click.option(
         "--importance",
@@ -47,7 +48,10 @@ _choice_options = options(
     ),
     click.option("--sensitivity", is_flag=True, help="Choose by the loss measured part by part (attendc analyze)."),
     click.option(
-        "--guard", multiple=True, metavar="NAME", help="Layer or module that stays.  [default: stem, stage 1]"
+        "--guard",
+        multiple=True,
+        metavar="NAME",
+        help="Layer or module that stays.  [default: stem, stage 1; with --budget nothing]",
     ),
     click.option("--no-guard", is_flag=True, help="Let everything be pruned."),
     click.option(
@@ -90,6 +94,7 @@ def prune_command(checkpoint: Path, **given: Any) -> None:
     \b
     attendc prune examples/attendnext_nano.safetensors --macs 0.5 -o pruned.safetensors
     attendc prune examples/attendnext_nano.safetensors --bytes 100k --plan-only -o plan.json
+    attendc prune examples/attendnext_nano.safetensors --budget cortex-a76:0.6 -o pruned.safetensors
     attendc prune examples/attendnext_nano.safetensors --plan plan.json -o pruned.safetensors
     """  # noqa: D301 - \b is for click: keep these lines
     with session(given, device=given.pop("device")) as (console, context):

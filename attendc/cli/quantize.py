@@ -71,8 +71,8 @@ _PRUNE_VALUES = {
     "--prune",
     multiple=True,
     metavar="K=V",
-    help="Prune first: macs=0.5, params=, bytes= or budget=CORE:0.6; also epochs=, steps=, importance=, sensitivity=true."
-    " Repeatable.",
+    help="Prune first: macs=0.5, params=, bytes= or budget=CORE:0.6; also epochs=, steps=, importance=,"
+    " sensitivity=true. Repeatable.",
 )
 @click.option("--qat", is_flag=True, help="Train the quantized network, taught by its float self.")
 @click.option("--epochs", type=click.IntRange(1), help="Of --qat.  [default: 2]")
@@ -160,7 +160,9 @@ def _prune_options(texts: tuple[str, ...]) -> PruneOptions | None:
     budgets = [name for name in BUDGETS if name in values]
     if len(budgets) != 1:
         named = f"several budgets: {', '.join(budgets)}" if budgets else "no budget"
-        raise UsageError(f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k, budget=cortex-a76:0.6")
+        raise UsageError(
+            f"--prune names {named}", hint="Give one of macs=0.5, params=0.5, bytes=100k, budget=cortex-a76:0.6"
+        )
     amount = str(values.pop(budgets[0]))
     for name, value in values.items():
         if name not in _PRUNE_VALUES or value not in _PRUNE_VALUES[name]:

@@ -10,21 +10,23 @@ from attendc.cli.console import Console
 __all__ = ["print_plan", "print_refused", "print_steps"]
 
 
+_COUNTS = {"instructions": "instructions, estimated", "macs": "MACs", "params": "parameters"}
+
+
 def print_steps(console: Console, title: str, steps: Sequence[dict[str, Any]]) -> None:
-    """Print MACs, parameters and accuracy after each step, and parts of what they were at first."""
+    """Print what is counted and the accuracy after each step, and parts of what they were at first."""
     first = steps[0]
+    counted = [key for key in _COUNTS if key in first]
+    heads = ("step", *(head for key in counted for head in (_COUNTS[key], "part")), "accuracy")
     rows = [
         (
             row["step"],
-            f"{row['macs']:,}",
-            f"{row['macs'] / first['macs']:.3f}",
-            f"{row['params']:,}",
-            f"{row['params'] / first['params']:.3f}",
+            *(cell for key in counted for cell in (f"{row[key]:,}", f"{row[key] / first[key]:.3f}")),
             f"{row['accuracy']:.2%}" if "accuracy" in row else "-",
         )
         for row in steps
     ]
-    console.table(title, ("step", "MACs", "part", "parameters", "part", "accuracy"), rows)
+    console.table(title, heads, rows)
 
 
 def print_refused(console: Console, refused: Mapping[str, str]) -> None:
@@ -42,4 +44,5 @@ def print_plan(console: Console, found: dict[str, Any]) -> None:
     console.table(title, ("layer or block", "channels that stay"), rows)
     print_refused(console, found["refused"])
     if found["part"] is not None:
-        console.result(f"{found['cost']:,.0f} {found['unit']} are left, {found['part']:.3f} of the whole")
+        estimated = ", as estimated" if found["unit"].startswith("instructions") else ""
+        console.result(f"{found['cost']:,.0f} {found['unit']} are left, {found['part']:.3f} of the whole{estimated}")

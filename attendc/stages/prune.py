@@ -14,6 +14,7 @@ from torch import nn
 from attendc.artefacts import checkpoint_entry
 from attendc.checkpoint import save_checkpoint
 from attendc.compress.capture import check_classifier, probe
+from attendc.compress.pruning.amount import unit_of
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.plan import PrunePlan, plan_from_json, plan_to_json
 from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, plan_pruning, prune_network
@@ -34,7 +35,8 @@ from attendc.types import Spec
 __all__ = ["PLAN", "PRUNED", "PrunedNetwork", "prune", "prune_config", "run"]
 
 PRUNED, PLAN = "model.pruned.safetensors", "plan.json"
-_BUDGETS: tuple[Literal["macs", "params", "bytes"], ...] = ("macs", "params", "bytes")
+_BUDGETS: tuple[Literal["macs", "params", "bytes", "budget"], ...] = ("macs", "params", "bytes", "budget")
+_HOW_MUCH = "Add --macs 0.5, --params, --bytes, --budget or --keep LAYER=0.5"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class PrunedNetwork:
     Attributes:
         opened: the pruned network in eval mode, with a Spec that tells its shapes and what was done.
         plan: which channels stayed and which blocks went, in those of the network as it was.
-        steps: a row after each step: `step`, `macs`, `params`, and with data `accuracy` (0..1).
+        steps: a row after each step: `step`, `macs`, `params`, with data `accuracy` (0..1), and with a core's budget
+            `instructions`, as estimated.
         rounds: budget, cost reached, curve of the choice and of training, round by round.
         refused: name of what cannot be pruned -> why.
     """
@@ -93,6 +96,7 @@ def prune(
 def run(config: PruneConfig, work: Work, folder: Path, context: Context) -> Made:
     """Do the stage: `model.pruned.safetensors` and `plan.json`."""
     opened = open_told(work.checkpoint_request(), context)
+    config = _with_core(config, work.core)
     if config.plan_only:
         return _choice(opened, config, folder, context)
     pruned = prune(opened, config, context)
@@ -117,6 +121,13 @@ def run(config: PruneConfig, work: Work, folder: Path, context: Context) -> Made
     return Made(told, facts)
 
 
+def _with_core(config: PruneConfig, core: str) -> PruneConfig:
+    """Return the config whose budget names a core: the recipe's, if it names none itself."""
+    if config.budget is None or not core or ":" in str(config.budget):
+        return config
+    return dataclasses.replace(config, budget=f"{core}:{_amount(config.budget)}")
+
+
 def prune_options(config: PruneConfig) -> PruneOptions:
     """Return the options of the pruner.
 
@@ -128,7 +139,7 @@ def prune_options(config: PruneConfig) -> PruneOptions:
         raise UsageError(f"{' and '.join(budgets)} are two budgets", hint="Give one of them")
     unit, amount = (budgets[0], _amount(getattr(config, budgets[0]))) if budgets else ("", "")
     if not budgets and not config.keep and not config.plan:
-        raise UsageError("nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes or --keep LAYER=0.5")
+        raise UsageError("nothing says how much to prune", hint=_HOW_MUCH)
     return PruneOptions(
         unit,
         amount,
@@ -179,7 +190,7 @@ def _choice(opened: Opened, config: PruneConfig, folder: Path, context: Context)
     choice_told = {
         "plan": json.loads(plan_to_json(choice.plan)),
         "curve": list(choice.curve),
-        "unit": options.unit,
+        "unit": unit_of(options.unit, options.amount) if options.unit else "",
         "cost": choice.cost,
         "part": choice.curve[-1]["cost"] if choice.curve else None,
         "note": choice.note,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from attendc.compress.pruning.amount import core_amount_of
 from attendc.recipe import CHECKED
 
 __all__ = ["PruneConfig"]
@@ -24,6 +25,9 @@ class PruneConfig:
     """Budget: a part of the parameters (0.25), or so many (50k)."""
     bytes: str | float | int | None = None
     """Budget: a part of the int8 TFLite file's bytes as estimated, or so many (100k)."""
+    budget: str | float | int | None = None
+    """Budget in the core's own cost: a part of its instructions as estimated (cortex-a76:0.6), or so many
+    (cortex-a76:40M). Without a core it is the recipe's target."""
     keep: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict)
     """By hand: layer -> part of its channels that stays; a block's 0 removes it."""
     guard: tuple[str, ...] | None = None
@@ -62,3 +66,12 @@ class PruneConfig:
     """Weight of what the float network says, as it came in, against the labels."""
     temperature: Annotated[float, Gt(0)] = 2.0
     """Of what the float network says."""
+
+    def __post_init__(self) -> None:
+        """Check what is typed of a core.
+
+        Raises:
+            UsageError: if there is no such core, or no amount.
+        """
+        if self.budget is not None:
+            core_amount_of(str(self.budget))

@@ -100,9 +100,17 @@ def test_help_shows_examples_and_every_kind_of_budget(capfd: pytest.CaptureFixtu
     assert main(["prune", "--help"]) == 0
     out = capfd.readouterr().out
     lines = [line.strip() for line in out.splitlines() if line.strip().startswith("attendc prune ")]
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(str(NANO.relative_to(ROOT)) in line for line in lines)
-    for text in ("--macs PART|N", "--params PART|N", "--bytes PART|N", "--keep LAYER=PART", "--plan-only", "--json"):
+    for text in (
+        "--macs PART|N",
+        "--params PART|N",
+        "--bytes PART|N",
+        "--budget CORE:PART|N",
+        "--keep LAYER=PART",
+        "--plan-only",
+        "--json",
+    ):
         assert text in out
 
 
@@ -212,7 +220,7 @@ def test_masks_leave_the_costs_and_say_that_nothing_runs_faster(
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ([], "error: nothing says how much to prune. Add --macs 0.5, --params, --bytes or --keep LAYER=0.5"),
+        ([], "error: nothing says how much to prune. Add --macs 0.5, --params, --bytes, --budget or --keep LAYER=0.5"),
         (["--macs=abc"], "error: macs=abc is no budget. Give a part such as macs=0.5 or an amount: macs=40k"),
         (["--macs=1.5"], "error: macs=1.5 is no budget. Give a part such as macs=0.5"),
         (["--macs=1.0"], "error: macs=1.0 is no budget. Give a part such as macs=0.5"),

@@ -6,10 +6,14 @@ Rules:
    columns that are narrower than that, and the last step before the budget, go down by half tiles, quarters, ones.
 3. A residual block is a step too. It loses what its least important inner group loses down to a channel a column.
 4. Guarded layers stay as they are, and of each group at least `least` of the channels stay.
+5. Where the cost falls in steps (`Budget.in_steps`) every size is weighed, since whoever looks one channel ahead sees
+   nothing saved; and a step may end far below the budget. What is left over then goes back to where it regains most:
+   first of all to channels that cost nothing, because their tile is computed anyway.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +21,7 @@ import torch
 from torch import Tensor
 
 from attendc.compress.pruning.budget import Budget
-from attendc.compress.pruning.cost import TILE, Cost
+from attendc.compress.pruning.cost import TILE
 from attendc.compress.pruning.groups import Block, ChannelGroup, inner_groups
 from attendc.compress.pruning.plan import PrunePlan
 from attendc.compress.pruning.shapes import Shapes, shrunk
@@ -99,13 +103,10 @@ def choose(
     state = _State({g.name: g.size for g in candidates.groups} | dict(counts or {}), list(removed))
     if budget is None:
         return Choice(_plan(state, everything, candidates))
-    search = _Search(shapes, everything, candidates, budget.cost)
+    search = _Search(shapes, everything, candidates, budget)
     curve: list[dict[str, object]] = []
     lost = 0.0
-    while search.cost(state) > budget.limit:
-        move = search.best(state, floor=budget.limit * (1 - WITHIN)) or search.best(state, floor=0.0)
-        if move is None:
-            break
+    while (move := search.next(state, budget.limit)) is not None:
         lost += move.lost
         state = move.state
         curve.append({"move": move.what, "cost": search.cost(state) / search.whole, "importance_lost": lost})
@@ -116,12 +117,23 @@ def choose(
 class _Search:
     """The costs of states, and the best move from one."""
 
-    def __init__(self, shapes: Shapes, everything: Sequence[ChannelGroup], candidates: Candidates, cost: Cost) -> None:
-        self.shapes, self.everything, self.candidates, self._cost = shapes, everything, candidates, cost
-        self.whole = cost(shapes)
+    def __init__(
+        self, shapes: Shapes, everything: Sequence[ChannelGroup], candidates: Candidates, budget: Budget
+    ) -> None:
+        self.shapes, self.everything, self.candidates = shapes, everything, candidates
+        self._cost, self._in_steps = budget.cost, budget.in_steps
+        self.whole = budget.cost(shapes)
 
     def cost(self, state: _State) -> float:
         return self._cost(self._shrunk(state))
+
+    def next(self, state: _State, limit: float) -> _Move | None:
+        """Return the best move, None where there is none or nothing more is to be done."""
+        if self.cost(state) <= limit:
+            return self.best_return(state, limit) if self._in_steps else None
+        if self._in_steps:
+            return self.best_in_steps(state, limit)
+        return self.best(state, floor=limit * (1 - WITHIN)) or self.best(state, floor=0.0)
 
     def best(self, state: _State, *, floor: float) -> _Move | None:
         """Return the move that loses least per cost saved among those that do not end below `floor`."""
@@ -139,6 +151,33 @@ class _Search:
                 break
         return best[1] if best else None
 
+    def best_in_steps(self, state: _State, limit: float) -> _Move | None:
+        """Return the move of any size that loses least per cost saved, as far as that is to be saved."""
+        cost = self.cost(state)
+        best: tuple[float, _Move] | None = None
+        for move in itertools.chain.from_iterable(self._moves(state)):
+            saved = cost - self.cost(move.state)
+            if saved <= 0:
+                continue
+            ratio = move.lost / min(saved, cost - limit)
+            if best is None or ratio < best[0]:
+                best = (ratio, move)
+        return best[1] if best else None
+
+    def best_return(self, state: _State, limit: float) -> _Move | None:
+        """Return the move that gives channels back and regains most per cost, of those that stay within `limit`."""
+        cost = self.cost(state)
+        best: tuple[float, _Move] | None = None
+        for group in self.candidates.groups:
+            for move in self._returns(group, state):
+                added = self.cost(move.state) - cost
+                if cost + added > limit or move.lost >= 0:
+                    continue
+                ratio = -move.lost / max(added, 1.0)
+                if best is None or ratio > best[0]:
+                    best = (ratio, move)
+        return best[1] if best else None
+
     def _shrunk(self, state: _State) -> Shapes:
         return shrunk(self.shapes, self.everything, state.counts, state.removed)
 
@@ -153,14 +192,34 @@ class _Search:
 
     def _channel_moves(self, group: ChannelGroup, state: _State) -> Iterator[_Move]:
         now = state.counts[group.name] // group.columns
-        width = group.size // group.columns
-        lost = self.candidates.lost[group.name]
-        least = max(1, -(-width * LEAST // 100))
-        for target in dict.fromkeys((now - 1) // step * step for step in STEPS):
+        least = max(1, -(-(group.size // group.columns) * LEAST // 100))
+        for target in self._sizes_below(now):
             if target >= least:
-                counts = {**state.counts, group.name: target * group.columns}
-                what = f"{group.name}: {target * group.columns} of {group.size} channels"
-                yield _Move(what, lost[width - target] - lost[width - now], _State(counts, state.removed))
+                yield self._resized(group, state, target)
+
+    def _sizes_below(self, now: int) -> list[int]:
+        """Return the channels of a column that a step may leave, where the cost falls in steps from the most on."""
+        sizes = dict.fromkeys((now - 1) // step * step for step in STEPS)
+        if self._in_steps:
+            every = {*sizes, *range(TILE, now, TILE), *range(TILE // 4, min(now, 2 * TILE), TILE // 4), 2, 1}
+            return sorted((n for n in every if n < now), reverse=True)
+        return list(sizes)
+
+    def _returns(self, group: ChannelGroup, state: _State) -> Iterator[_Move]:
+        """Yield the moves up to the next multiples, and back to the whole width."""
+        width = group.size // group.columns
+        now = state.counts.get(group.name, group.size) // group.columns
+        for target in dict.fromkeys(min((now // step + 1) * step, width) for step in STEPS):
+            if target > now:
+                yield self._resized(group, state, target)
+
+    def _resized(self, group: ChannelGroup, state: _State, target: int) -> _Move:
+        """Return the move to `target` channels in each column."""
+        width, now = group.size // group.columns, state.counts[group.name] // group.columns
+        lost = self.candidates.lost[group.name]
+        counts = {**state.counts, group.name: target * group.columns}
+        what = f"{group.name}: {target * group.columns} of {group.size} channels"
+        return _Move(what, lost[width - target] - lost[width - now], _State(counts, state.removed))
 
     def _block_move(self, block: Block, state: _State) -> _Move:
         inner = {g.name for g in inner_groups(self.everything, block.name)}

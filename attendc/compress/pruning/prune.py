@@ -9,15 +9,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from attendc.compress.pruning.amount import CORE_BUDGET
 from attendc.compress.pruning.apply import apply_prune_plan
-from attendc.compress.pruning.budget import Budget, budget_of
+from attendc.compress.pruning.budget import Budget, budget_of, core_budget_of
+from attendc.compress.pruning.core_cost import instructions_on
+from attendc.compress.pruning.cost import Cost
 from attendc.compress.pruning.dependencies import Dependencies, find_dependencies
 from attendc.compress.pruning.importance import NEED_DATA, Importance, measure_importance
+from attendc.compress.pruning.operators import find_operators
 from attendc.compress.pruning.plan import PrunePlan, joined
 from attendc.compress.pruning.planner import Choice, choose
 from attendc.compress.pruning.recover import recover, refresh_batch_norms
 from attendc.compress.pruning.select import Rows, candidates_of, counts_by_hand, default_guard, ratios_by_hand
-from attendc.compress.pruning.shapes import measure_shapes
+from attendc.compress.pruning.shapes import Shapes, measure_shapes
 from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset, Images, evenly
@@ -38,12 +42,13 @@ class PruneOptions:
     """How to prune.
 
     Attributes:
-        unit: of the budget: `macs`, `params` or `bytes`; empty: no budget, only `keep`.
-        amount: of the budget, as typed: `0.5`, `40k`.
+        unit: of the budget: `macs`, `params`, `bytes`, or `budget` for instructions on a core; empty: only `keep`.
+        amount: of the budget, as typed: `0.5`, `40k`; of a core `cortex-a76:0.6`, `cortex-a76:40M`.
         importance: how channels are weighed.
         images: training images to weigh them on.
         keep: part of the channels to keep by hand, by name of a layer; the budget does not choose among those.
-        guard: names of layers, or of modules around them, whose outputs stay; None: by the network.
+        guard: names of layers, or of modules around them, whose outputs stay; None: by the network, and nothing where
+            the budget is a core's: the first layers cost most there.
         steps: rounds in which the budget is reached.
         sensitivity: choose by what is measured part by part, instead of what importance guesses.
         recover: options of training after each round; None: none.
@@ -107,6 +112,20 @@ class _Target:
     removed: tuple[str, ...] = ()
 
 
+class _Rows:
+    """The rows of the table of steps; with the core's instructions, as estimated, where they are what counts."""
+
+    def __init__(self, task: PruneTask, budget: Budget | None) -> None:
+        self.task, self.told = task, list[dict[str, Any]]()
+        self.instructions: Cost | None = budget.cost if budget is not None and budget.in_steps else None
+
+    def add(self, step: str, model: nn.Module) -> None:
+        row = step_row(step, model, self.task.preprocess, self.task.judged)
+        if self.instructions is not None:
+            row["instructions"] = round(self.instructions(measure_shapes(model, (), self.task.sample)))
+        self.told.append(row)
+
+
 def plan_pruning(
     model: nn.Module, task: PruneTask, options: PruneOptions, context: Context
 ) -> tuple[Choice, Dependencies]:
@@ -143,7 +162,8 @@ def prune_network(
     found = start = find_dependencies(model, task.sample)
     targets = [_Target(None)] if given else _targets(model, found, task, options)
     now, plan, surgery = model, PrunePlan(), Surgery()
-    steps = [step_row("as it was", model, task.preprocess, task.judged)]
+    rows = _Rows(task, targets[0].budget)
+    rows.add("as it was", model)
     rounds = []
     for index, target in enumerate(targets):
         if index:
@@ -153,11 +173,11 @@ def prune_network(
             context.warn(choice.note)
         now, taken = apply_prune_plan(now, choice.plan, found, task.sample)
         plan, surgery = joined(plan, choice.plan), merged(surgery, taken)
-        steps.append(step_row("pruned", now, task.preprocess, task.judged))
+        rows.add("pruned", now)
         row = {"budget": _told(target.budget), "cost": choice.cost, "note": choice.note, "curve": list(choice.curve)}
         rounds.append(row)
-        now = _recovered(now, model, task, options, (index, len(targets)), steps, row, context)
-    return Pruned(now, surgery, plan, tuple(steps), tuple(rounds), start.refused)
+        now = _recovered(now, model, task, options, (index, len(targets)), rows, row, context)
+    return Pruned(now, surgery, plan, tuple(rows.told), tuple(rounds), start.refused)
 
 
 def _named_as(start: Dependencies, found: Dependencies) -> Dependencies:
@@ -177,7 +197,9 @@ def _named_as(start: Dependencies, found: Dependencies) -> Dependencies:
 def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = True) -> None:
     """Check the options; of a plan that is not chosen but given only recovery is left to check."""
     if chosen and not options.unit and not options.keep:
-        raise UsageError("nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes or --keep LAYER=0.5")
+        raise UsageError(
+            "nothing says how much to prune", hint="Add --macs 0.5, --params, --bytes, --budget or --keep LAYER=0.5"
+        )
     if options.steps < 1:
         raise UsageError(f"steps is {options.steps}", hint="Give 1 or more")
     wants = {
@@ -196,7 +218,7 @@ def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = Tru
 def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: PruneOptions) -> list[_Target]:
     """Return what each round has to reach: equal factors of the budget, and of the parts by hand."""
     shapes = measure_shapes(model, found.groups, task.sample)
-    whole = budget_of(options.unit, options.amount, shapes) if options.unit else None
+    whole = _budget(model, found, shapes, task, options)
     ratios, removed = ratios_by_hand(found, options.keep)
     targets = []
     for index in range(1, options.steps + 1):
@@ -205,6 +227,18 @@ def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: Pr
         counts = counts_by_hand(found.groups, {name: ratio**part for name, ratio in ratios.items()})
         targets.append(_Target(budget, counts, removed if index == 1 else ()))
     return targets
+
+
+def _budget(
+    model: nn.Module, found: Dependencies, shapes: Shapes, task: PruneTask, options: PruneOptions
+) -> Budget | None:
+    if options.unit != CORE_BUDGET:
+        return budget_of(options.unit, options.amount, shapes) if options.unit else None
+
+    def cost_on(core: str) -> Cost:
+        return instructions_on(core, find_operators(model, task.preprocess, shapes, found.blocks))
+
+    return core_budget_of(options.amount, shapes, cost_on)
 
 
 def _choice(
@@ -218,13 +252,16 @@ def _choice(
     shapes = measure_shapes(model, found.groups, task.sample)
     scores = measure_importance(found, options.importance, _weighed_on(task, options))
     measured = task.measure(model, found) if options.sensitivity and task.measure is not None else None
-    guard = default_guard(model) if options.guard is None else options.guard
+    guard = options.guard
+    if guard is None:
+        guard = () if options.unit == CORE_BUDGET else default_guard(model)
     context.say(f"guarded: {', '.join(guard) or 'nothing'}")
     candidates = candidates_of(found, scores, guard=guard, spared=(*target.counts, *target.removed), measured=measured)
     choice = choose(shapes, found.groups, candidates, target.budget, counts=target.counts, removed=target.removed)
     if target.budget is not None and choice.cost is not None and choice.cost > target.budget.limit:
+        asked = options.amount if options.unit == CORE_BUDGET else f"{options.unit}={options.amount}"
         raise UsageError(
-            f"the budget {options.unit}={options.amount} cannot be met: {choice.note}",
+            f"the budget {asked} cannot be met: {choice.note}",
             hint="Ask for less" + (f", or guard less than {', '.join(guard)} (--guard)" if guard else ""),
         )
     return choice
@@ -242,7 +279,7 @@ def _recovered(
     task: PruneTask,
     options: PruneOptions,
     turn: tuple[int, int],
-    steps: list[dict[str, Any]],
+    rows: _Rows,
     row: dict[str, Any],
     context: Context,
 ) -> nn.Module:
@@ -250,11 +287,11 @@ def _recovered(
     if task.dataset is None:
         return pruned
     refresh_batch_norms(pruned, task.dataset.train, task.preprocess, context)
-    steps.append(step_row("batch norms measured again", pruned, task.preprocess, task.judged))
+    rows.add("batch norms measured again", pruned)
     if options.recover is not None and options.recover.epochs > 0:
         result = recover(pruned, teacher, task.dataset, task.preprocess, options.recover, context, turn=turn)
         row["training"] = {"options": asdict(options.recover), "curve": list(result.curve)}
-        steps.append(step_row("recovered", pruned, task.preprocess, task.judged))
+        rows.add("recovered", pruned)
     return pruned
 
 

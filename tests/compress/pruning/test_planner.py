@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from attendc.compress.pruning.budget import Budget
-from attendc.compress.pruning.cost import macs
+from attendc.compress.pruning.cost import Cost, macs
 from attendc.compress.pruning.groups import Block, ChannelGroup, Member
 from attendc.compress.pruning.plan import PrunePlan
 from attendc.compress.pruning.planner import (
@@ -22,7 +22,7 @@ from attendc.compress.pruning.planner import (
     keep_best,
     lost_by_count,
 )
-from attendc.compress.pruning.shapes import LayerShape
+from attendc.compress.pruning.shapes import LayerShape, Shapes
 
 
 def group(name: str, size: int, columns: int = 1) -> ChannelGroup:
@@ -273,3 +273,76 @@ def test_the_curve_falls_step_by_step_to_the_cost_that_is_told(part: float) -> N
             gone = [c for c in range(column * width, (column + 1) * width) if c not in kept]
             assert len(kept) * g.columns == len(choice.plan.kept[g.name])
             assert scores[g.name][kept].min() >= scores[g.name][gone].max()
+
+
+# A cost that falls by whole tiles: 16 outputs cost what 1 costs
+
+
+def in_tiles(shapes: Shapes) -> float:
+    """Return 160 for each 16 outputs that a layer has or begins."""
+    return sum(160 * math.ceil(s.outputs / 16) for s in shapes.values())
+
+
+def smooth(shapes: Shapes) -> float:
+    """Return what the tiles cost, and 1 for each channel."""
+    return in_tiles(shapes) + sum(s.outputs for s in shapes.values())
+
+
+def pick_in_tiles(
+    groups: Sequence[ChannelGroup],
+    limit: float,
+    scores: Mapping[str, Tensor] | None = None,
+    *,
+    cost: Cost = in_tiles,
+    blocks: Mapping[str, float] | None = None,
+) -> Choice:
+    worth = {g.name: torch.ones(g.size) for g in groups} | dict(scores or {})
+    shapes = {g.name: LayerShape("conv", g.size, 1) for g in groups}
+    lost = {g.name: lost_by_count(g, worth[g.name]) for g in groups}
+    candidates = Candidates(tuple(groups), tuple(Block(n, ()) for n in blocks or {}), worth, lost, dict(blocks or {}))
+    budget = Budget("instructions on some core", cost, limit, cost(shapes), in_steps=True)
+    return choose(shapes, groups, candidates, budget)
+
+
+def test_a_tile_goes_as_a_whole_though_its_first_channels_save_nothing() -> None:
+    # 40 channels are 3 tiles; 39 to 33 cost as much, 32 are 2 tiles
+    choice = pick_in_tiles([group("a", 40)], 320)
+    assert (moves(choice), choice.cost, choice.note) == (["a: 32 of 40 channels"], 320, "")
+
+
+def test_what_saves_nothing_stays() -> None:
+    # 8 channels are half a tile and cost as much whatever stays of them
+    choice = pick_in_tiles([group("a", 8), group("b", 32)], 320)
+    assert choice.plan == PrunePlan({"b": tuple(range(16))}, sizes={"b": 32})
+
+
+def test_all_sizes_are_weighed_not_the_coarsest_alone() -> None:
+    # In a layer of 33 a tile hangs on one channel, in one of 48 on 16. Two tiles of a lose more than two times one
+    choice = pick_in_tiles([group("a", 48), group("b", 33)], 800)
+    assert moves(choice) == ["b: 32 of 33 channels"]
+
+
+def test_what_a_step_saves_beyond_the_budget_is_worth_nothing() -> None:
+    # 96 channels at 6 tiles, one is too many: 80 lose 96 ln(96/80) = 17.5 for it, 64 would lose 38.9 for two
+    assert moves(pick_in_tiles([group("a", 96)], 900)) == ["a: 80 of 96 channels"]
+    # The block loses more per cost than the tile would if all 640 counted, and of 160 that are needed too
+    choice = pick_in_tiles([group("a", 64), group("block.b", 64)], 1120, blocks={"block": 20.0})
+    assert moves(choice) == ["a: 48 of 64 channels"]  # 64 ln(64/48) = 18.4 for 160
+
+
+def test_what_the_budget_leaves_comes_back() -> None:
+    # 350 each, at most 360: 16 of a lose 30 ln(30/16) = 18.9 for 174, 0.108; the block would lose 50 for 340, 0.147.
+    # Then 526 - 360 = 166 are too many, for which the block goes. 360 - 176 are left over, of which all of a takes 174
+    worth = {"block.b": torch.full((30,), 99.0)}
+    choice = pick_in_tiles([group("a", 30), group("block.b", 30)], 360, worth, cost=smooth, blocks={"block": 50.0})
+    assert moves(choice)[:2] == ["a: 16 of 30 channels", "block: removed"]
+    assert (choice.plan, choice.cost) == (PrunePlan({}, ("block",)), 350)
+    assert choice.curve[-1]["importance_lost"] == pytest.approx(50)
+
+
+def test_it_comes_back_where_it_regains_most() -> None:
+    # With c beside it, of which 16 lose 9 times as much as 16 of a: only one of the two can be whole again
+    scores = {"block.b": torch.full((30,), 99.0), "c": torch.full((30,), 9.0)}
+    groups = [group("a", 30), group("block.b", 30), group("c", 30)]
+    choice = pick_in_tiles(groups, 540, scores, cost=smooth, blocks={"block": 50.0})
+    assert (choice.plan, choice.cost) == (PrunePlan({"a": tuple(range(16))}, ("block",), {"a": 30}), 176 + 350)

@@ -1,0 +1,74 @@
+"""How a budget is typed: `macs=0.5`, `bytes=100k`, and of a core `budget=cortex-a76:0.6`. Light to import."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from attendc.amounts import UNITS
+from attendc.arm.cores import core_of
+from attendc.errors import UsageError
+
+__all__ = ["CORE_BUDGET", "Amount", "amount_of", "core_amount_of", "unit_of"]
+
+CORE_BUDGET = "budget"
+"""What a budget in a core's instructions is called where one in MACs is called `macs`."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Attributes:
+    value: a part of the whole, or a number.
+    is_part: which of the two.
+    """
+
+    value: float
+    is_part: bool
+
+    def limit(self, whole: float) -> float:
+        """Return the number that is meant."""
+        return self.value * whole if self.is_part else self.value
+
+
+def amount_of(unit: str, text: str) -> Amount:
+    """Return what `0.5` (a part) or `6M` (a number; k, M, G) means of a unit.
+
+    Raises:
+        UsageError: if it is neither.
+    """
+    amount = _amount(text)
+    if amount is None:
+        raise UsageError(f"{unit}={text} is no budget", hint=f"Give a part such as {unit}=0.5 or an amount: {unit}=40k")
+    return amount
+
+
+def core_amount_of(text: str) -> tuple[str, Amount]:
+    """Return the core, empty if none is named, and what of its instructions `cortex-a76:0.6` or `cortex-a76:40M` means.
+
+    Raises:
+        UsageError: if there is no such core, or it is neither a part nor a number.
+    """
+    core, colon, told = text.rpartition(":")
+    if colon:
+        core_of(core)
+    amount = _amount(told)
+    if amount is None:
+        raise UsageError(
+            f"budget={text} is no budget",
+            hint="Give a core and a part of its instructions, or so many: cortex-a76:0.6, cortex-a76:40M",
+        )
+    return core, amount
+
+
+def unit_of(name: str, text: str) -> str:
+    """Return what a budget of that name counts: `macs`, `instructions on cortex-a76`."""
+    return f"instructions on {core_amount_of(text)[0]}" if name == CORE_BUDGET else name
+
+
+def _amount(text: str) -> Amount | None:
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kMG]?)", text.strip())
+    # Nobody means one and a half multiply-accumulates by 1.5.
+    if match is None or (not match[2] and "." in match[1] and float(match[1]) >= 1):
+        return None
+    value = float(match[1]) * UNITS[match[2]]
+    return Amount(value, is_part=value < 1 and not match[2])
