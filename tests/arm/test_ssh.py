@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import json
@@ -21,6 +22,7 @@ import pytest
 from arm.one_op import T, one
 from arm.sshd import Server, know, make_key, serving
 
+from attendc.arm import ssh_board
 from attendc.arm.ssh import time_over_ssh
 from attendc.arm.ssh_board import Look
 from attendc.arm.ssh_host import Host, Runtime, SshOptions, parse_host, ssh_command
@@ -318,6 +320,14 @@ def test_no_room_on_the_board(server: Server, ssh: SshOptions, tmp_path: Path) -
     os.truncate(huge, 1 << 43)  # 8 TiB, none of them written
     with pytest.raises(OutputError, match=r"no room for 83886\d\d MB: \d+ MB free in .*Free some space there"):
         time_over_ssh(server.address, [huge], SHORT, Context(), ssh=ssh)
+
+
+def test_the_program_of_the_board_is_plain_python_37_without_packages() -> None:
+    program = Path(ssh_board.__file__).parent / "guest" / "board.py"
+    tree = ast.parse(program.read_text(), feature_version=(3, 7))
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = {n.module if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names}
+    assert {str(name).partition(".")[0] for name in names} <= sys.stdlib_module_names
 
 
 # What breaks off

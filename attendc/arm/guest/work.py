@@ -239,7 +239,8 @@ class _TfLite:
 
     def feed_made_up(self) -> None:
         for told in self._inputs:
-            self._interpreter.set_tensor(told["index"], _made_up(told["shape"], told["dtype"]))
+            shape = _one_image(told["name"], told["shape_signature"])
+            self._interpreter.set_tensor(told["index"], _made_up(shape, told["dtype"]))
 
     def feed(self, x: Any) -> None:
         self._interpreter.set_tensor(self._inputs[0]["index"], x)
@@ -266,9 +267,9 @@ class _Onnx:
 
     def feed_made_up(self) -> None:
         for told in self._session.get_inputs():
-            shape = [size if isinstance(size, int) else 1 for size in told.shape]
-            dtype = {"tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(told.type, "float32")
-            self._fed[told.name] = _made_up(shape, dtype)
+            kind = told.type.replace("tensor(", "").replace(")", "")
+            dtype = {"float": "float32", "double": "float64"}.get(kind, kind)
+            self._fed[told.name] = _made_up(_one_image(told.name, told.shape), dtype)
 
     def feed(self, x: Any) -> None:
         self._fed = {self._session.get_inputs()[0].name: x}
@@ -280,11 +281,21 @@ class _Onnx:
         return self._outputs[0]
 
 
+def _one_image(name: str, shape: Any) -> list[int]:
+    """Return the shape of one image; only the first size, that of the batch, may be free."""
+    sizes = [int(size) if not isinstance(size, str) and size is not None and size > 0 else None for size in shape]
+    if None in sizes[1:]:
+        raise ValueError(f"input {name} has free sizes, {list(shape)}: give the file one size of image")
+    return [1 if size is None else size for size in sizes]
+
+
 def _made_up(shape: Any, dtype: Any) -> Any:
     rng = np.random.default_rng(0)
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return rng.normal(size=shape).astype(kind)
+    if kind.kind == "b":
+        return rng.integers(0, 2, size=shape).astype(kind)
     bounds = np.iinfo(kind)
     return rng.integers(bounds.min, bounds.max + 1, size=shape).astype(kind)
 
