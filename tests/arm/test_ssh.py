@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import json
@@ -22,16 +21,12 @@ import pytest
 from arm.one_op import T, one
 from arm.sshd import Server, know, make_key, serving
 
-from attendc.arm import ssh_board
 from attendc.arm.ssh import time_over_ssh
-from attendc.arm.ssh_board import Look
-from attendc.arm.ssh_host import Host, Runtime, SshOptions, parse_host, ssh_command
-from attendc.arm.ssh_runtime import MODULES, choose_wheels
-from attendc.arm.ssh_wheels import why_no_wheels
+from attendc.arm.ssh_host import SshOptions
 from attendc.arm.timing import TimeOptions, Timing
 from attendc.cli.main import main
 from attendc.context import Advance, Context
-from attendc.errors import AttendcError, ConversionError, OutputError, UsageError
+from attendc.errors import AttendcError, ConversionError, OutputError
 
 SHORT = TimeOptions(threads=1, warmup=1, runs=6)
 LONG = TimeOptions(threads=1, warmup=1, runs=10**7)
@@ -131,7 +126,7 @@ def test_names_of_files_reach_no_shell_and_what_a_login_prints_does_not_matter(
     odd = tmp_path / "a 'b' \"c\" $(touch owned); `touch owned` &.tflite"
     shutil.copy(tflite, odd)
     python = tmp_path / "chatty python"
-    python.write_text(f'#!/bin/sh\necho "Welcome! attendc: {{}}"\nexec {sys.executable} "$@"\n')
+    python.write_text(f'#!/bin/sh\nprintf "Welcome! attendc: {{}}"\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
     chatty = dataclasses.replace(ssh, python=str(python))
     assert len(time_over_ssh(server.address, [odd], SHORT, Context(), ssh=chatty)) == 1
@@ -149,30 +144,6 @@ def test_the_command(server: Server, ssh: SshOptions, tflite: Path, capfd: pytes
 
 
 # Who it is
-
-
-@pytest.mark.parametrize(
-    ("text", "host"),
-    [
-        ("board", Host("board")),
-        ("pi@raspberrypi.local", Host("raspberrypi.local", "pi")),
-        ("pi@192.168.1.20:2222", Host("192.168.1.20", "pi", 2222)),
-        ("[fe80::1%eth0]:22", Host("fe80::1%eth0", "", 22)),
-        ("name@firm.example@board", Host("board", "name@firm.example")),
-    ],
-)
-def test_hosts(text: str, host: Host) -> None:
-    assert parse_host(text) == host
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "-oProxyCommand=touch owned", "-lroot@board", "a b", "board;reboot", "$(reboot)", "pi@-oX", "@board", "board:",
-     "board:0", "board:65536", "fe80::1", "board\n", "pi'@board", "pi@board/x"],
-)  # fmt: skip
-def test_what_ssh_or_a_shell_could_take_for_something_else_is_no_host(text: str) -> None:
-    with pytest.raises(UsageError, match=r"is no host.*user@host:port"):
-        parse_host(text)
 
 
 @pytest.mark.slow
@@ -248,18 +219,6 @@ def test_a_port_where_nobody_listens_and_one_where_nobody_answers(
         assert f"127.0.0.1:{port} did not answer within 1 seconds" in said
 
 
-def test_a_computer_without_ssh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match=r"this computer has no ssh.*apt install openssh-client"):
-        ssh_command(Host("board"), SshOptions())
-
-
-@pytest.mark.parametrize("field", ["identity", "config"])
-def test_files_of_ssh_that_are_not_there(tmp_path: Path, field: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no .* /.*/absent"):
-        SshOptions(**{field: tmp_path / "absent"})  # type: ignore[arg-type]
-
-
 @pytest.mark.slow
 def test_a_board_without_python(server: Server, ssh: SshOptions, tflite: Path) -> None:
     said = failure(server, tflite, dataclasses.replace(ssh, python="python9; echo"))
@@ -277,42 +236,6 @@ def test_a_board_without_runtimes(server: Server, ssh: SshOptions, tflite: Path,
     assert "pip install ai-edge-litert numpy" in said
 
 
-BOARD = Look("aarch64", 64, "glibc 2.36", (3, 11, 2), "/usr/bin/python3", {})
-
-
-@pytest.mark.parametrize(
-    ("look", "reason"),
-    [
-        (BOARD, ""),
-        (dataclasses.replace(BOARD, python=(3, 13, 5)), ""),
-        (dataclasses.replace(BOARD, bits=32), "Python of 32 bits"),  # a 64-bit kernel below a 32-bit system
-        (dataclasses.replace(BOARD, machine="riscv64"), "on riscv64, for which there are no runtimes"),
-        (dataclasses.replace(BOARD, libc=""), "no GNU C library"),
-        (dataclasses.replace(BOARD, libc="glibc 2.24"), "has glibc 2.24"),
-        (dataclasses.replace(BOARD, python=(3, 9, 2)), "older than 3.11"),
-    ],
-)
-def test_boards_that_take_the_wheels(look: Look, reason: str) -> None:
-    assert reason in why_no_wheels(look)
-    assert bool(reason) == bool(why_no_wheels(look))
-
-
-@pytest.mark.parametrize("runtime", ["auto", "own", "bring"])
-def test_a_board_that_nothing_runs_on(runtime: Runtime) -> None:
-    board = dataclasses.replace(BOARD, machine="armv7l", bits=32, modules=dict.fromkeys(MODULES))
-    with pytest.raises(UsageError, match=r"pi \(armv7l, Python 3.11.2\) has .*set up the 64-bit system"):
-        choose_wheels(Host("pi"), board, ["tflite"], runtime, Context())
-
-
-def test_the_boards_own_versions_are_told_beside_those_tested() -> None:
-    said: list[str] = []
-    own = dataclasses.replace(BOARD, modules={"numpy": "1.26.4", "ai_edge_litert": "2.3.0", "onnxruntime": None})
-    assert choose_wheels(Host("pi"), own, ["tflite"], "auto", Context(say=said.append)) == []
-    assert said == [
-        "pi (aarch64, Python 3.11.2) runs them in its own ai_edge_litert 2.3.0, numpy 1.26.4 (tested: 2.4.6)"
-    ]
-
-
 @pytest.mark.slow
 def test_no_room_on_the_board(server: Server, ssh: SshOptions, tmp_path: Path) -> None:
     huge = tmp_path / "huge.tflite"
@@ -320,14 +243,6 @@ def test_no_room_on_the_board(server: Server, ssh: SshOptions, tmp_path: Path) -
     os.truncate(huge, 1 << 43)  # 8 TiB, none of them written
     with pytest.raises(OutputError, match=r"no room for 83886\d\d MB: \d+ MB free in .*Free some space there"):
         time_over_ssh(server.address, [huge], SHORT, Context(), ssh=ssh)
-
-
-def test_the_program_of_the_board_is_plain_python_37_without_packages() -> None:
-    program = Path(ssh_board.__file__).parent / "guest" / "board.py"
-    tree = ast.parse(program.read_text(), feature_version=(3, 7))
-    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
-    names = {n.module if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names}
-    assert {str(name).partition(".")[0] for name in names} <= sys.stdlib_module_names
 
 
 # What breaks off

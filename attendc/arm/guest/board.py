@@ -163,6 +163,7 @@ def main() -> None:
     """Answer requests until there are no more."""
     for end in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(end, lambda *_: sys.exit(1))
+    os.write(1, b"\n")  # what a login printed may lack it
     board = Board()
     try:
         while True:
