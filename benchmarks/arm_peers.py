@@ -21,7 +21,7 @@ from arm_tools import TOOLS, attendc_files, images_for
 
 from attendc.arm.cores import core_of
 from attendc.arm.emulator import Answer, Task, emulate
-from attendc.errors import AttendcError
+from attendc.errors import AttendcError, ConversionError
 from attendc.metrics import count_macs
 
 CORES = ("cortex-a76", "cortex-a72")
@@ -80,6 +80,18 @@ def counted(files: Sequence[Path]) -> dict[str, dict[Path, Answer]]:
     }
 
 
+def running(files: dict[str, Path | str]) -> dict[str, Path | str]:
+    """Return the files of those tools that the runtime survives, and what happened instead of the others."""
+    found = dict(files)
+    for tool, file in files.items():
+        if isinstance(file, Path):
+            try:
+                counted([file])
+            except ConversionError as e:
+                found[tool] = f"brings the runtime down: {e.message.split('down ')[-1].split(':')[0].strip('()')}"
+    return found
+
+
 def millions(answer: Answer | None) -> str:
     """Return instructions in millions, three digits."""
     if answer is None or answer.instructions is None:
@@ -90,7 +102,7 @@ def millions(answer: Answer | None) -> str:
 def network_table(files: dict[Network, list[Path]], counts: dict[str, dict[Path, Answer]]) -> list[str]:
     """Return the rows of all networks."""
     lines = [
-        "| network | input | M MACs | M params | f32 A76 | int8 A76 | int8 A72 | MACs by A76 | f32 by int8 | partitions |",
+        "| network | size | M MACs | M params | f32 A76 | int8 A76 | int8 A72 | MACs by A76 | f32 by int8 | partitions |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for network, (small, whole) in files.items():
@@ -166,7 +178,7 @@ def main() -> None:
             files[network] = network_files(network, keep)
             say(f"made: {network.name}")
         ours = next(network for network in NETWORKS if network.name == OURS)
-        tools = tool_files(ours, keep)
+        tools = running(tool_files(ours, keep))
         every = [file for pair in files.values() for file in pair]
         counts = counted([*every, *(file for file in tools.values() if isinstance(file, Path))])
     page = [
@@ -177,6 +189,7 @@ def main() -> None:
         f"    {COMMAND}",
         "",
         "Weights are random (a count does not depend on them); int8 with random calibration, both types by attendc.",
+        "`MACs by A76`: MACs an instruction, int8. `f32 by int8`: instructions of float32 by those of int8, A76.",
         "A count is not a time: see [arm.md](arm.md).",
         "",
         *network_table(files, counts),

@@ -49,16 +49,31 @@ def by_attendc(source: Opened, images: Tensor, folder: Path) -> Path:
 def by_nncf(source: Opened, images: Tensor, folder: Path) -> Path:
     """Return what litert-torch makes of `nncf.quantize` of the exported program.
 
+    Weights stay behind their quantizers (`compress_weights`), and the converter is told that there are some: without
+    either it ends in "Invalid TFLite MLIR module".
+
     https://github.com/openvinotoolkit/nncf, post-training quantization of torch.fx graphs.
     """
     import litert_torch
     import nncf
+    from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
 
     exported = torch.export.export(source.model, (images[:1],)).module()
-    quantized = nncf.quantize(exported, nncf.Dataset(list(images.split(1))))
+    parameters = AdvancedQuantizationParameters(backend_params={"compress_weights": False})
+    quantized = nncf.quantize(exported, nncf.Dataset(list(images.split(1))), advanced_parameters=parameters)
     path = folder / "nncf.tflite"
-    litert_torch.convert(_Nhwc(quantized).eval(), (images[:1].permute(0, 2, 3, 1),)).export(str(path))
+    nhwc = images[:1].permute(0, 2, 3, 1)
+    litert_torch.convert(_Nhwc(quantized).eval(), (nhwc,), quant_config=_per_channel()[1]).export(str(path))
     return path
+
+
+def _per_channel() -> tuple[Any, Any]:
+    """Return litert-torch's quantizer, static with a scale a channel, and the config that names it."""
+    from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
+    return quantizer, QuantConfig(pt2e_quantizer=quantizer)
 
 
 def by_pt2e(source: Opened, images: Tensor, folder: Path) -> Path:
@@ -67,18 +82,16 @@ def by_pt2e(source: Opened, images: Tensor, folder: Path) -> Path:
     https://github.com/google-ai-edge/litert-torch, docs on PT2E quantization.
     """
     import litert_torch
-    from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
-    from litert_torch.quantize.quant_config import QuantConfig
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
+    quantizer, config = _per_channel()
     nhwc = images.permute(0, 2, 3, 1)
     prepared = prepare_pt2e(torch.export.export(_Nhwc(source.model).eval(), (nhwc[:1],)).module(), quantizer)
     for image in nhwc.split(1):
         prepared(image)
     converted = convert_pt2e(prepared, fold_quantize=False)
     path = folder / "pt2e.tflite"
-    litert_torch.convert(converted, (nhwc[:1],), quant_config=QuantConfig(pt2e_quantizer=quantizer)).export(str(path))
+    litert_torch.convert(converted, (nhwc[:1],), quant_config=config).export(str(path))
     return path
 
 
