@@ -102,7 +102,7 @@ def millions(answer: Answer | None) -> str:
 def network_table(files: dict[Network, list[Path]], counts: dict[str, dict[Path, Answer]]) -> list[str]:
     """Return the rows of all networks."""
     lines = [
-        "| network | size | M MACs | M params | f32 A76 | int8 A76 | int8 A72 | MACs by A76 | f32 by int8 | partitions |",
+        "| network | size | M MACs | M params | f32 A76 | int8 A76 | int8 A72 | MACs by A76 | f32 by int8 | parts |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for network, (small, whole) in files.items():
