@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from attendc.arm.apt import Apt
-from attendc.arm.lock import LOCK_PATH, Package
+from attendc.arm.lock import LOCK_PATH, Kind, Package
 from attendc.arm.wheels import pip_download
 from attendc.files import sha256
 
@@ -26,6 +27,12 @@ DEBS = (
     "python3.11",
 )  # fmt: skip
 """Python 3.11 and what it and the wheels load."""
+EMULATOR = (
+    "libc6", "zlib1g", "libcapstone4", "libnuma1", "liburing2", "libglib2.0-0", "libgnutls30", "libgcc-s1",
+    "libpcre2-8-0", "libp11-kit0", "libidn2-0", "libunistring2", "libtasn1-6", "libnettle8", "libhogweed6", "libgmp10",
+    "libffi8", "qemu-user",
+)  # fmt: skip
+"""qemu for x86-64 and every library that it loads, the C library too."""
 WHEELS = ("ai-edge-litert", "onnxruntime", "numpy", "backports.strenum", "flatbuffers", "tqdm", "typing_extensions")
 """The runtimes and what they import."""
 
@@ -33,18 +40,23 @@ WHEELS = ("ai-edge-litert", "onnxruntime", "numpy", "backports.strenum", "flatbu
 def main() -> None:
     """Write the file."""
     with tempfile.TemporaryDirectory() as name:
-        packages = [*debs(Path(name) / "apt"), *wheels(Path(name) / "wheels")]
+        folder = Path(name)
+        packages = [
+            *debs(folder / "arm64", "deb", DEBS),
+            *wheels(folder / "wheels"),
+            *debs(folder / "amd64", "emulator", EMULATOR),
+        ]
     told = {"suite": SUITE, "packages": [asdict(p) for p in packages]}
     LOCK_PATH.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-def debs(folder: Path) -> list[Package]:
+def debs(folder: Path, kind: Kind, names: Sequence[str]) -> list[Package]:
     """Return the packages as the archive has them, with the hashes of its signed lists."""
     folder.mkdir()
-    apt = Apt(folder, SUITE)
+    apt = Apt(folder, SUITE, kind)
     apt.update()
-    found = apt.newest(DEBS)
-    return [found[name] for name in DEBS]
+    found = apt.newest(names)
+    return [found[name] for name in names]
 
 
 def wheels(folder: Path) -> list[Package]:

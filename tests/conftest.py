@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from arm.machines import required
 from nets import NANO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
 from torch import Tensor
 
@@ -25,7 +26,6 @@ from attendc.converters.to_torchscript import write_torchscript
 from attendc.data.images import Dataset, evenly
 from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
-from attendc.errors import UsageError
 from attendc.jobs.quantize import QuantizeRequest, quantize_checkpoint
 from attendc.opening import CheckpointRequest
 from attendc.parity import Gates
@@ -84,12 +84,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def arm_machine() -> Path:
     """Set up the emulated machine, once for all processes; where that cannot be, skip, or fail if it is required."""
-    try:
+    with required():
         return Path(setup_arm(SetupRequest(), Context())["folder"])
-    except UsageError as e:
-        if os.environ.get("ATTENDC_REQUIRE_ARM"):
-            pytest.fail(str(e))
-        pytest.skip(str(e))
 
 
 # What is expensive, built once: a trained network of 1x8x8, its graphs and its files

@@ -1,4 +1,4 @@
-"""Debian's arm64 packages, by an apt that has its files in a folder of its own: no root, and the host stays as it is.
+"""Debian's packages, by an apt that has its files in a folder of its own: no root, and the host stays as it is.
 
 What the lists say is Debian's: apt checks their signatures with the archive's keyring, and each package by the lists.
 """
@@ -11,29 +11,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attendc.arm.host import KEYRING
-from attendc.arm.lock import Package
+from attendc.arm.lock import Kind, Package
 from attendc.context import Advance
 from attendc.errors import UsageError
 
 __all__ = ["Apt"]
 
-ARCHITECTURE = "arm64"
+_ARCHITECTURES: dict[Kind, str] = {"deb": "arm64", "emulator": "amd64"}
 _ARCHIVES = (("debian", ""), ("debian", "-updates"), ("debian-security", "-security"))
 _URI = re.compile(r"'[^']*' (?P<file>\S+) \d+ SHA256:(?P<sha256>[0-9a-f]{64})")
 _TAIL = 300
 
 
 class Apt:
-    """An apt for another architecture, in `folder`."""
+    """An apt for the architecture of a kind of packages, in `folder`."""
 
-    def __init__(self, folder: Path, suite: str) -> None:
+    def __init__(self, folder: Path, suite: str, kind: Kind) -> None:
         """Write what it needs to know; nothing is fetched yet."""
+        architecture = _ARCHITECTURES[kind]
         for name in ("lists/partial", "cache/archives/partial"):
             (folder / name).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text(
             "".join(
-                f"deb [arch={ARCHITECTURE} signed-by={KEYRING}] http://deb.debian.org/{archive} {suite}{part} main\n"
+                f"deb [arch={architecture} signed-by={KEYRING}] http://deb.debian.org/{archive} {suite}{part} main\n"
                 for archive, part in _ARCHIVES
             ),
             encoding="utf-8",
@@ -47,8 +48,8 @@ class Apt:
             "Dir::Etc::sourceparts": "/dev/null",
             "Dir::Etc::preferences": "/dev/null",
             "Dir::Etc::preferencesparts": "/dev/null",
-            "APT::Architecture": ARCHITECTURE,
-            "APT::Architectures": ARCHITECTURE,
+            "APT::Architecture": architecture,
+            "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",
             "APT::Update::Error-Mode": "any",
             "APT::Get::AllowUnauthenticated": "false",
@@ -58,7 +59,7 @@ class Apt:
             "Acquire::PDiffs": "false",
         }
         self._command = ["apt-get", "-q", *(word for k, v in options.items() for word in ("-o", f"{k}={v}"))]
-        self._folder = folder
+        self._folder, self._kind = folder, kind
 
     def update(self) -> None:
         """Fetch the lists, 9 MB.
@@ -84,7 +85,7 @@ class Apt:
             UsageError: if it has none of that name.
         """
         said = self._run("download", "--print-uris", *names, what=f"find {', '.join(names)} in Debian's archive")
-        return {p.name: p for p in map(_package, _URI.finditer(said))}
+        return {p.name: p for p in map(self._package, _URI.finditer(said))}
 
     def _pinned_or(self, newest: Package, pin: Package) -> Package:
         found = newest if newest.version == pin.version else self._of_version(pin)
@@ -101,7 +102,7 @@ class Apt:
         command = [*self._command, "download", "--print-uris", f"{pin.name}={pin.version}"]
         done = subprocess.run(command, cwd=self._folder, capture_output=True, text=True, check=False)
         match = _URI.search(done.stdout)
-        return _package(match) if done.returncode == 0 and match else None
+        return self._package(match) if done.returncode == 0 and match else None
 
     def download(self, packages: Sequence[Package], folder: Path, advance: Advance) -> None:
         """Put the packages into `folder`.
@@ -132,7 +133,6 @@ class Apt:
             raise UsageError(f"apt-get could not {what}: {errors[-_TAIL:]}", hint="Try again, or use --offline DIR")
         return "".join(lines)
 
-
-def _package(match: re.Match[str]) -> Package:
-    name, version, _ = match["file"].rsplit("_", 2)
-    return Package("deb", name, version.replace("%3a", ":"), match["file"], match["sha256"])
+    def _package(self, match: re.Match[str]) -> Package:
+        name, version, _ = match["file"].rsplit("_", 2)
+        return Package(self._kind, name, version.replace("%3a", ":"), match["file"], match["sha256"])

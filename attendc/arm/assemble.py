@@ -1,30 +1,38 @@
-"""Make the root and the cores' prefixes of the emulated machine, and see whether they are whole."""
+"""Make the folders of the emulated machine (root, cores, emulator), and see whether they are whole."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from attendc.arm.cores import CORES, Core
 from attendc.arm.gather import Taken
-from attendc.arm.lock import Lock
+from attendc.arm.lock import Lock, Package, digest_of
 from attendc.arm.record import Installed
-from attendc.arm.sysroot import PYTHON, SITE, cores_folder, root_folder
+from attendc.arm.sysroot import EMULATOR, PYTHON, SITE, cores_folder, own_emulator_folder, root_folder
 from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.files import replace_folder, tree_bytes
 
-__all__ = ["cores_are_whole", "installed_root", "make_cores", "make_root"]
+__all__ = ["cores_are_whole", "installed_emulator", "installed_root", "make_cores", "make_emulator", "make_root"]
 
 _MARK = "attendc.json"
 _CPU = "sys/devices/system/cpu"
 _IDLE_KHZ = 600_000
 _TAIL = 300
+_STARTER = f"""#!/bin/sh
+# qemu for x86-64 with the libraries that it was built with, whatever the system has.
+here=${{0%/*}}
+libraries=$here/lib/x86_64-linux-gnu:$here/usr/lib/x86_64-linux-gnu
+exec "$here/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path "$libraries" "$here/usr/bin/{EMULATOR}" "$@"
+"""
 
 
 def make_root(taken: Sequence[Taken], lock: Lock, context: Context) -> tuple[Installed, ...]:
@@ -34,16 +42,45 @@ def make_root(taken: Sequence[Taken], lock: Lock, context: Context) -> tuple[Ins
         UsageError: if a package cannot be unpacked.
         OutputError: if the disk is full, or nothing may be written there.
     """
-    with replace_folder(root_folder(), _MARK) as beside, context.progress("unpack", len(taken)) as advance:
-        for one in taken:
-            _unpack(one, beside)
-            advance(1, one.package.name)
+    with _unpacked(root_folder(), taken, lock.packages, context) as beside:
         if not (beside / PYTHON).exists():
             raise UsageError(f"the packages bring no {PYTHON}", hint="Report it")
-        installed = tuple(Installed.of(one.package, pinned=one.pinned) for one in taken)
-        told = {"lock": lock.digest, "bytes": tree_bytes(beside), "packages": [asdict(i) for i in installed]}
+    return _installed(taken)
+
+
+def make_emulator(taken: Sequence[Taken], lock: Lock, context: Context) -> tuple[Installed, ...]:
+    """Unpack an emulator with its libraries, as `make_root` does, and beside it a script that starts it with them.
+
+    Raises:
+        UsageError: if a package cannot be unpacked.
+        OutputError: if the disk is full, or nothing may be written there.
+    """
+    with _unpacked(own_emulator_folder(), taken, lock.emulator, context) as beside:
+        for path in (beside / "usr" / "bin").iterdir():  # one emulator for each architecture there is
+            if path.name != EMULATOR:
+                path.unlink()
+        shutil.rmtree(beside / "usr" / "share")
+        (beside / EMULATOR).write_text(_STARTER, encoding="utf-8")
+        (beside / EMULATOR).chmod(0o755)
+    return _installed(taken)
+
+
+@contextmanager
+def _unpacked(folder: Path, taken: Sequence[Taken], pins: Sequence[Package], context: Context) -> Iterator[Path]:
+    """Give a folder with the packages in it; in the end it takes the place of `folder`, with a mark of what it is."""
+    with replace_folder(folder, _MARK) as beside:
+        with context.progress(f"unpack {folder.name}", len(taken)) as advance:
+            for one in taken:
+                _unpack(one, beside)
+                advance(1, one.package.name)
+        yield beside
+        packages = [asdict(one) for one in _installed(taken)]
+        told = {"lock": digest_of(pins), "bytes": tree_bytes(beside), "packages": packages}
         (beside / _MARK).write_text(json.dumps(told), encoding="utf-8")
-    return installed
+
+
+def _installed(taken: Sequence[Taken]) -> tuple[Installed, ...]:
+    return tuple(Installed.of(one.package, pinned=one.pinned) for one in taken)
 
 
 def _unpack(taken: Taken, folder: Path) -> None:
@@ -62,11 +99,20 @@ def _unpack(taken: Taken, folder: Path) -> None:
 
 def installed_root(lock: Lock) -> tuple[Installed, ...] | None:
     """Return what is in the root; None: it is not there, of another lock, or has not the bytes that were unpacked."""
-    mark = root_folder() / _MARK
+    return _installed_in(root_folder(), lock.packages)
+
+
+def installed_emulator(lock: Lock) -> tuple[Installed, ...] | None:
+    """Return what is in the machine's own emulator, or None, as `installed_root`."""
+    return _installed_in(own_emulator_folder(), lock.emulator)
+
+
+def _installed_in(folder: Path, pins: Sequence[Package]) -> tuple[Installed, ...] | None:
+    mark = folder / _MARK
     try:
         told: dict[str, Any] = json.loads(mark.read_text(encoding="utf-8"))
-        size = tree_bytes(root_folder()) - mark.stat().st_size
-        whole = told["lock"] == lock.digest and told["bytes"] == size
+        size = tree_bytes(folder) - mark.stat().st_size
+        whole = told["lock"] == digest_of(pins) and told["bytes"] == size
         return tuple(Installed(**p) for p in told["packages"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,10 +11,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 from attendc.arm.apt import Apt
-from attendc.arm.lock import Lock, Package
+from attendc.arm.lock import Kind, Lock, Package
 from attendc.arm.wheels import download_wheel
 from attendc.context import Advance, Context
 from attendc.errors import UsageError
@@ -50,7 +51,7 @@ def _taken_from(folder: Path, lock: Lock, *, locked: bool = False) -> tuple[list
     others = {} if locked else _read_unpinned(folder)
     found, lacking = [], []
     for pin in lock.packages:
-        package = next((p for p in (pin, others.get(pin.name)) if p and (folder / p.file).is_file()), None)
+        package = next((p for p in (pin, others.get((pin.kind, pin.name))) if p and (folder / p.file).is_file()), None)
         if package is None:
             lacking.append(pin)
         else:
@@ -69,14 +70,16 @@ def _check(path: Path, package: Package) -> None:
         )
 
 
-def _read_unpinned(folder: Path) -> dict[str, Package]:
+def _read_unpinned(folder: Path) -> dict[tuple[str, str], Package]:
+    """Return (kind, name) -> package."""
     path = folder / _UNPINNED
     if not path.is_file():
         return {}
     try:
-        return {told["name"]: Package(**told) for told in json.loads(path.read_text(encoding="utf-8"))}
+        packages = [Package(**told) for told in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError) as e:
         raise UsageError(f"{path} cannot be read: {e}", hint="Remove it and run this again") from e
+    return {(p.kind, p.name): p for p in packages}
 
 
 def gather_offline(folder: Path, lock: Lock, context: Context, *, locked: bool) -> list[Taken]:
@@ -115,9 +118,8 @@ def gather_online(folder: Path, lock: Lock, context: Context, *, locked: bool) -
     if lacking:
         with context.progress("download", len(lock.packages)) as advance:
             advance(len(found), "")
-            debs = [p for p in lacking if p.kind == "deb"]
-            if debs:
-                _download_debs(folder, lock.suite, debs, context, advance, locked=locked)
+            for kind, debs in groupby((p for p in lacking if p.kind != "wheel"), key=lambda p: p.kind):
+                _download_debs(folder, lock.suite, kind, [*debs], context, advance, locked=locked)
             for wheel in (p for p in lacking if p.kind == "wheel"):
                 download_wheel(wheel, folder)
                 advance(1, wheel.name)
@@ -135,13 +137,13 @@ def _drop_damaged(path: Path, package: Package, context: Context) -> None:
 
 
 def _download_debs(
-    folder: Path, suite: str, pins: Sequence[Package], context: Context, advance: Advance, *, locked: bool
+    folder: Path, suite: str, kind: Kind, pins: Sequence[Package], context: Context, advance: Advance, *, locked: bool
 ) -> None:
     for leftover in folder.glob(f"{_APT}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_APT, dir=folder) as name:
-        apt = Apt(Path(name), suite)
-        context.say("fetching Debian's lists for arm64 (9 MB, not kept)")
+        apt = Apt(Path(name), suite, kind)
+        context.say("fetching Debian's lists of packages (9 MB, not kept)")
         apt.update()
         chosen = apt.choose(pins)
         others = [(pin, new) for pin, new in zip(pins, chosen, strict=True) if new != pin]
@@ -156,7 +158,7 @@ def _download_debs(
 
 
 def _write_unpinned(folder: Path, packages: Sequence[Package]) -> None:
-    known = _read_unpinned(folder) | {p.name: p for p in packages}
+    known = _read_unpinned(folder) | {(p.kind, p.name): p for p in packages}
     if known:
         with replace_file(folder / _UNPINNED) as beside:
             beside.write_text(json.dumps([asdict(p) for p in known.values()], indent=1) + "\n", encoding="utf-8")

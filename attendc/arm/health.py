@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from attendc.arm.assemble import cores_are_whole, installed_root
 from attendc.arm.cores import CORES
-from attendc.arm.host import EMULATOR, KEYRING, find_qemu, how_to_install, missing_tools, qemu_faults
+from attendc.arm.host import KEYRING, OWN_EMULATOR, find_qemu, how_to_install, missing_tools, qemu_faults
 from attendc.arm.lock import read_lock
 from attendc.arm.record import Record, read_record
-from attendc.arm.sysroot import arm_folder
+from attendc.arm.sysroot import EMULATOR, arm_folder
 
 __all__ = ["Finding", "State", "examine_arm", "examine_host"]
 
@@ -71,7 +71,9 @@ def _emulator() -> Finding:
         return Finding("host", EMULATOR, "missing", "", how_to_install([EMULATOR]))
     faults = qemu_faults(qemu)
     if faults:
-        return Finding("host", EMULATOR, "differs", f"{qemu.version}, {qemu.path}", "; ".join(faults))
+        return Finding(
+            "host", EMULATOR, "differs", f"{qemu.version}, {qemu.path}", f"{'; '.join(faults)}. Type: {OWN_EMULATOR}"
+        )
     return Finding("host", EMULATOR, "ok", f"{qemu.version} with plugins, {qemu.path}")
 
 

@@ -1,7 +1,7 @@
 """The programs of this host that the emulated machine needs: which are there, and what to type for those that are not.
 
-Tried with qemu 7.2 (Debian 12). Debian 13 builds its qemu-user 10.0 without plugins, so that it cannot count; the
-words for that case come from trying it.
+Tried with qemu 7.2 (Debian 12). Debian 13's qemu-user 10.0 was tried too: it is built without plugins and cannot count,
+which is told. That of Debian 12 can be brought into the machine's folder instead.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attendc.arm.cores import CORES
+from attendc.arm.sysroot import EMULATOR, emulator_path
 from attendc.errors import UsageError
 
-__all__ = ["EMULATOR", "KEYRING", "Qemu", "check_host", "find_qemu", "how_to_install", "missing_tools", "qemu_faults"]
+__all__ = [
+    "KEYRING",
+    "OWN_EMULATOR",
+    "Qemu",
+    "check_emulator",
+    "check_tools",
+    "find_qemu",
+    "how_to_install",
+    "missing_tools",
+    "qemu_faults",
+]
 
-EMULATOR = "qemu-aarch64"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """The public keys of the Debian archive: apt checks with them that its lists are Debian's."""
 
@@ -47,12 +57,13 @@ _PACKAGES = {
 }
 _INSTALL = {"debian": "sudo apt-get install", "fedora": "sudo dnf install"}
 _FAMILIES = {"debian": "debian", "ubuntu": "debian", "fedora": "fedora", "rhel": "fedora"}
+OWN_EMULATOR = "attendc arm setup --own-emulator"
 _SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Qemu:
-    """The emulator that is on PATH.
+    """The emulator: the machine's own, or that on PATH.
 
     Attributes:
         path: where.
@@ -73,8 +84,8 @@ class Qemu:
 
 
 def find_qemu() -> Qemu | None:
-    """Return the emulator on PATH, or None."""
-    path = shutil.which(EMULATOR)
+    """Return the emulator that is used, or None."""
+    path = emulator_path()
     if path is None:
         return None
     version = re.search(r"version (\d[\w.]*)", _said(path, "--version"))
@@ -92,13 +103,11 @@ def qemu_faults(qemu: Qemu) -> list[str]:
     faults = []
     if not qemu.has_plugins:
         faults.append(
-            f"{qemu.path} ({qemu.version}) was built without plugins, which count the instructions; Debian 13's is. "
-            "Debian 12's and Ubuntu 24.04's have them; or build qemu with "
-            "./configure --target-list=aarch64-linux-user --enable-plugins, and put it first on PATH"
+            f"{qemu.path} ({qemu.version}) was built without plugins, which count the instructions (Debian 13's is)"
         )
     unknown = sorted({c.emulated_as or c.name for c in CORES.values()} - qemu.cores)
     if unknown:
-        faults.append(f"{qemu.path} ({qemu.version}) does not know {', '.join(unknown)}; 7.2 does: install a newer one")
+        faults.append(f"{qemu.path} ({qemu.version}) does not know {', '.join(unknown)}; 7.2 does")
     return faults
 
 
@@ -111,6 +120,8 @@ def missing_tools(*, download: bool) -> list[str]:
 def _is_there(name: str) -> bool:
     if name == "pip":
         return importlib.util.find_spec("pip") is not None
+    if name == EMULATOR:
+        return emulator_path() is not None
     return Path(name).is_file() if name.startswith("/") else shutil.which(name) is not None
 
 
@@ -126,6 +137,8 @@ def how_to_install(names: Iterable[str]) -> str:
     elif system:
         packages = " ".join(_PACKAGES["debian"][n] for n in system)
         hints.append(f"Install what Debian calls {packages}")
+    if EMULATOR in wanted:
+        hints.append(f"or, for an emulator of its own: {OWN_EMULATOR}")
     if "pip" in wanted:
         hints.append(f"Type: {sys.executable} -m ensurepip")
     return "; ".join(hints)
@@ -140,21 +153,31 @@ def _family() -> str | None:
     return next((_FAMILIES[n] for n in names if n in _FAMILIES), None)
 
 
-def check_host(*, download: bool) -> Qemu:
-    """Return the emulator, when all that is needed is there.
+def check_tools(*, download: bool, own_emulator: bool) -> None:
+    """Check that the programs are there.
 
     Raises:
         UsageError: naming everything that is missing at once.
     """
     if not sys.platform.startswith("linux"):
         raise UsageError(f"cores are emulated on Linux only, this is {sys.platform}", hint="Use --on ssh:USER@BOARD")
-    missing = missing_tools(download=download)
+    if own_emulator and platform.machine() != "x86_64":
+        raise UsageError(f"--own-emulator is for x86-64, this is {platform.machine()}", hint=how_to_install([EMULATOR]))
+    missing = [n for n in missing_tools(download=download) if not (own_emulator and n == EMULATOR)]
     if missing:
         raise UsageError(f"the emulated machine needs {', '.join(missing)}", hint=how_to_install(missing))
+
+
+def check_emulator() -> Qemu:
+    """Return the emulator that is used, when it can count on all cores.
+
+    Raises:
+        UsageError: if there is none, or it cannot.
+    """
     qemu = find_qemu()
     if qemu is None:
-        raise UsageError(f"{EMULATOR} is gone from PATH", hint=how_to_install([EMULATOR]))
+        raise UsageError(f"there is no {EMULATOR}", hint=how_to_install([EMULATOR]))
     faults = qemu_faults(qemu)
     if faults:
-        raise UsageError("; ".join(faults))
+        raise UsageError("; ".join(faults), hint=f"Type: {OWN_EMULATOR}; or put another one first on PATH")
     return qemu

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 from attendc.arm.cores import Core
-from attendc.arm.host import EMULATOR, how_to_install
+from attendc.arm.host import how_to_install
 from attendc.arm.lock import read_lock
 from attendc.arm.record import read_record
-from attendc.arm.sysroot import PYTHON, arm_folder, prefix_of
+from attendc.arm.sysroot import EMULATOR, PYTHON, arm_folder, emulator_path, prefix_of
 from attendc.errors import UsageError
 
 __all__ = ["check_ready"]
@@ -22,7 +20,7 @@ def check_ready(core: Core) -> None:
     Raises:
         UsageError: naming what is missing, with what to type.
     """
-    if shutil.which(EMULATOR) is None:
+    if emulator_path() is None:
         raise UsageError(f"there is no {EMULATOR} to emulate {core.name} with", hint=how_to_install([EMULATOR]))
     record = read_record()
     if record is None:

@@ -43,6 +43,7 @@ class Record:
     plugin: hash of the compiled plugin.
     plugin_source: hash of its source.
     packages: what was unpacked.
+    emulator: what was unpacked of an emulator of its own; nothing: the system's is used.
     """
 
     lock: str
@@ -54,11 +55,12 @@ class Record:
     plugin: str
     plugin_source: str
     packages: tuple[Installed, ...]
+    emulator: tuple[Installed, ...] = ()
 
     @property
     def unpinned(self) -> list[Installed]:
         """Return the packages that are not those of lock.json."""
-        return [p for p in self.packages if not p.pinned]
+        return [p for p in (*self.packages, *self.emulator) if not p.pinned]
 
     def faults(self, lock: Lock, qemu: Qemu | None) -> list[str]:
         """Return why the machine is not as this attendc and this emulator would make it; it reads small files only."""
@@ -82,7 +84,9 @@ def read_record() -> Record | None:
     """Return what setup.json says; None: it is not there, or not to be understood."""
     try:
         told: dict[str, Any] = json.loads(setup_path().read_text(encoding="utf-8"))
-        return Record(**{**told, "packages": tuple(Installed(**p) for p in told["packages"])})
+        for name in {"packages", "emulator"} & told.keys():
+            told[name] = tuple(Installed(**p) for p in told[name])
+        return Record(**told)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -8,19 +8,26 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from attendc import __version__
-from attendc.arm.assemble import cores_are_whole, installed_root, make_cores, make_root
+from attendc.arm.assemble import (
+    cores_are_whole,
+    installed_emulator,
+    installed_root,
+    make_cores,
+    make_emulator,
+    make_root,
+)
 from attendc.arm.cores import CORES
 from attendc.arm.gather import Taken, gather_offline, gather_online, present
-from attendc.arm.host import Qemu, check_host, find_qemu, qemu_faults
+from attendc.arm.host import check_emulator, check_tools, find_qemu, qemu_faults
 from attendc.arm.lock import Lock, read_lock
 from attendc.arm.plugin import compile_plugin, plugin_hash, source_hash, try_machine
-from attendc.arm.record import Record, read_record, write_record
-from attendc.arm.sysroot import arm_folder, downloads_folder
+from attendc.arm.record import Installed, Record, read_record, write_record
+from attendc.arm.sysroot import arm_folder, downloads_folder, emulator_path, own_emulator_folder
 from attendc.context import Context
 from attendc.errors import OutputError, UsageError
 
@@ -39,11 +46,13 @@ class SetupRequest:
         offline: a folder of all packages; None: they are downloaded.
         locked: refuse a package that is not of the version in lock.json.
         force: make everything anew from the downloads.
+        own_emulator: bring an emulator too, for a host that has none, or one without plugins. It stays.
     """
 
     offline: Path | None = None
     locked: bool = False
     force: bool = False
+    own_emulator: bool = False
 
 
 def setup_arm(request: SetupRequest, context: Context) -> dict[str, Any]:
@@ -78,22 +87,31 @@ def _whole(request: SetupRequest, lock: Lock) -> Record | None:
         return None
     if request.locked and record.unpinned:
         return None
+    if _has_own_emulator(request) and installed_emulator(lock) != record.emulator:
+        return None
     return record if installed_root(lock) == record.packages and cores_are_whole() else None
+
+
+def _has_own_emulator(request: SetupRequest) -> bool:
+    return request.own_emulator or own_emulator_folder().is_dir()
 
 
 def _make(request: SetupRequest, lock: Lock, context: Context) -> tuple[Record, list[str]]:
     if "," in str(arm_folder()):
         raise UsageError(f"{arm_folder()} has a comma in it, which the emulator cannot take", hint=_HINT)
+    own = _has_own_emulator(request)
+    packages = _kept(installed_root(lock), request)
+    emulator = _kept(installed_emulator(lock), request) if own else ()
+    wanted = (() if packages is not None else lock.packages, () if emulator is not None else lock.emulator)
+    taken = _gather(request, replace(lock, packages=wanted[0] + wanted[1]), context, own_emulator=own)
     made = []
-    packages = None if request.force else installed_root(lock)
-    if packages is not None and request.locked and not all(p.pinned for p in packages):
-        packages = None
+    if emulator is None:
+        emulator = make_emulator([t for t in taken if t.package.kind == "emulator"], lock, context)
+        made.append("emulator")
+    qemu = check_emulator()
     if packages is None:
-        qemu, taken = _gather(request, lock, context)
-        packages = make_root(taken, lock, context)
+        packages = make_root([t for t in taken if t.package.kind != "emulator"], lock, context)
         made.append("root")
-    else:
-        qemu = check_host(download=False)
     if request.force or not cores_are_whole():
         make_cores()
         made.append("cores")
@@ -111,19 +129,32 @@ def _make(request: SetupRequest, lock: Lock, context: Context) -> tuple[Record, 
         plugin=plugin_hash(),
         plugin_source=source_hash(),
         packages=packages,
+        emulator=emulator,
     )
     write_record(record)
     return record, made
 
 
-def _gather(request: SetupRequest, lock: Lock, context: Context) -> tuple[Qemu, list[Taken]]:
-    """Check the host for what is needed, all at once, then take the packages."""
+def _kept(installed: tuple[Installed, ...] | None, request: SetupRequest) -> tuple[Installed, ...] | None:
+    """Return what is unpacked already, if that will do."""
+    if installed is None or request.force or (request.locked and not all(p.pinned for p in installed)):
+        return None
+    return installed
+
+
+def _gather(request: SetupRequest, lock: Lock, context: Context, *, own_emulator: bool) -> list[Taken]:
+    """Check the host for what is needed, all at once, then take the packages of `lock`."""
+    if not own_emulator and emulator_path() is not None:
+        check_emulator()
+    if request.offline is not None or not lock.packages:
+        check_tools(download=False, own_emulator=own_emulator)
+    if not lock.packages:
+        return []
     if request.offline is not None:
-        qemu = check_host(download=False)
-        return qemu, gather_offline(request.offline, lock, context, locked=request.locked)
+        return gather_offline(request.offline, lock, context, locked=request.locked)
     _, lacking = present(downloads_folder(), lock, context, locked=request.locked)
-    qemu = check_host(download=bool(lacking))
-    return qemu, gather_online(downloads_folder(), lock, context, locked=request.locked)
+    check_tools(download=bool(lacking), own_emulator=own_emulator)
+    return gather_online(downloads_folder(), lock, context, locked=request.locked)
 
 
 @contextmanager

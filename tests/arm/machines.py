@@ -13,11 +13,23 @@ from pathlib import Path
 import pytest
 
 from attendc.arm.lock import read_lock
+from attendc.errors import UsageError
 
-__all__ = ["LOCK", "ROOT", "linked", "only", "program", "started"]
+__all__ = ["LOCK", "linked", "only", "program", "required", "started"]
 
 ROOT = Path(__file__).parent.parent.parent
 LOCK = read_lock()
+
+
+@contextmanager
+def required() -> Iterator[None]:
+    """Skip the test where this cannot be done; fail it where $ATTENDC_REQUIRE_ARM is set."""
+    try:
+        yield
+    except UsageError as e:
+        if os.environ.get("ATTENDC_REQUIRE_ARM"):
+            pytest.fail(str(e))
+        pytest.skip(str(e))
 
 
 @contextmanager

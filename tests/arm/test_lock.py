@@ -21,11 +21,12 @@ def test_the_runtimes_are_those_of_the_host() -> None:
 
 
 def test_each_package_has_a_file_and_a_hash_of_its_own() -> None:
-    packages = read_lock().packages
-    assert len({p.name for p in packages}) == len({p.sha256 for p in packages}) == len(packages) == 23
+    lock = read_lock()
+    packages = [*lock.packages, *lock.emulator]
+    assert len({(p.kind, p.name) for p in packages}) == len({p.sha256 for p in packages}) == len(packages) == 23 + 18
     assert all(re.fullmatch("[0-9a-f]{64}", p.sha256) for p in packages)
     for p in packages:
-        end = f"_{p.version.replace(':', '%3a')}_arm64.deb" if p.kind == "deb" else ".whl"
+        end = {"deb": "_arm64.deb", "emulator": "_amd64.deb", "wheel": ".whl"}[p.kind]
         assert p.file.endswith(end)
         assert p.version.replace(":", "%3a") in p.file
 

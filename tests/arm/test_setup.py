@@ -8,12 +8,11 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from arm.machines import LOCK, linked, only, program, started
+from arm.machines import LOCK, linked, only, program, required, started
 
 from attendc.arm.cores import CORES, core_of
 from attendc.arm.gather import gather_offline, gather_online, present
@@ -25,23 +24,27 @@ from attendc.files import sha256
 
 pytestmark = pytest.mark.slow
 
+EVERYTHING = dataclasses.replace(LOCK, packages=LOCK.packages + LOCK.emulator)
 A76 = core_of("cortex-a76")
 
 
 @pytest.fixture(scope="module")
-def packages(arm_machine: Path) -> Path:
-    """Return a folder of all packages, as they were downloaded."""
-    gather_online(arm_machine / "downloads", LOCK, Context(), locked=False)
-    return arm_machine / "downloads"
+def packages(arm_machine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of all packages, those of the emulator too; what the user has not downloaded is downloaded."""
+    (arm_machine / "downloads").mkdir(exist_ok=True)
+    folder = linked(arm_machine / "downloads", tmp_path_factory.mktemp("packages") / "all")
+    with required():
+        gather_online(folder, EVERYTHING, Context(), locked=False)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Return what is told of a machine that was made from that folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ATTENDC_ARM", str(tmp_path_factory.mktemp("machine") / "arm"))
-        made = setup_arm(SetupRequest(offline=packages), Context())
-    return made
+def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what is told of a machine with an emulator of its own, made on a host that has none."""
+    folder = tmp_path_factory.mktemp("machine")
+    with only(folder / "bin", "cc", "as", "ld", "dpkg-deb", "tar"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTENDC_ARM", str(folder / "arm"))
+        return setup_arm(SetupRequest(offline=packages, own_emulator=True), Context())
 
 
 @pytest.fixture
@@ -62,12 +65,14 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_made_of_pinned_packages_and_tried(machine: dict[str, Any], there: Path) -> None:
-    assert machine["made"] == ["root", "cores", "plugin"]
+    assert machine["made"] == ["emulator", "root", "cores", "plugin"]
     assert machine["python"].startswith("3.11.")
     assert [p["name"] for p in machine["packages"]] == [p.name for p in LOCK.packages]
     pins = {p.sha256 for p in LOCK.packages}
     assert all(p["pinned"] == (p["sha256"] in pins) for p in machine["packages"])
     assert all(p["pinned"] for p in machine["packages"] if p["kind"] == "wheel")
+    assert [p["name"] for p in machine["emulator"]] == [p.name for p in LOCK.emulator]
+    assert (machine["qemu"], machine["qemu_version"][:3]) == (str(there / "emulator/qemu-aarch64"), "7.2")
     assert json.loads((there / "setup.json").read_text())["lock"] == LOCK.digest
     for core in CORES.values():
         check_ready(core)
@@ -82,7 +87,7 @@ def test_each_core_shows_what_it_is(there: Path) -> None:
 
 
 def test_what_is_whole_is_not_made_again(machine: dict[str, Any], there: Path, tmp_path: Path) -> None:
-    with only(tmp_path / "bin", "qemu-aarch64"):
+    with only(tmp_path / "bin"):
         assert setup_arm(SetupRequest(), Context()) == {**machine, "made": []}
 
 
@@ -92,7 +97,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(there: Path, tmp_path: P
     root = (there / "root").stat()
     with pytest.raises(UsageError, match=r"set up again: its plugin is not .*\. Type: attendc arm setup"):
         check_ready(A76)
-    with only(tmp_path / "bin", "qemu-aarch64", "dpkg-deb") as programs:
+    with only(tmp_path / "bin", "dpkg-deb") as programs:
         program(programs / "cc", "echo no memory >&2", "exit 4")
         with pytest.raises(UsageError, match=r"cc could not compile count\.c: no memory\. It needs a C compiler with"):
             setup_arm(SetupRequest(), Context())
@@ -135,7 +140,7 @@ def test_killed_while_unpacking_it_gets_whole_the_next_time(packages: Path, empt
 
 def test_packages_that_a_folder_lacks_are_named_all_at_once(packages: Path, empty: Path, tmp_path: Path) -> None:
     folder = linked(packages, tmp_path / "packages")
-    gone = [p.file for p in LOCK.packages if p.name in {"numpy", "tqdm"}]
+    gone = [p.file for p in LOCK.packages if p.name in {"numpy", "tqdm"}]  # wheels are always those of the lock
     for name in gone:
         (folder / name).unlink()
     with pytest.raises(UsageError) as caught:
@@ -191,7 +196,11 @@ def test_from_a_folder_it_needs_nothing_that_downloads(packages: Path, empty: Pa
 @pytest.mark.parametrize(
     ("options", "cores", "told"),
     [
-        ("", "cortex-a35 cortex-a53 cortex-a72 cortex-a76 neoverse-n1", r"\(10\.0\.2\) was built without plugins"),
+        (
+            "",
+            "cortex-a35 cortex-a53 cortex-a72 cortex-a76 neoverse-n1",
+            r"\(10\.0\.2\) was built without .* --own-emul",
+        ),
         ("-plugin", "cortex-a53 cortex-a72", r"\(10\.0\.2\) does not know cortex-a35, cortex-a76, neoverse-n1"),
     ],
 )
