@@ -101,9 +101,10 @@ def _depthwise(op: Op) -> tuple[float, ...]:
 
 
 def _plain(op: Op) -> tuple[float, ...]:
-    """Return 1, rows, pixels, looks at pixels, elements put out, elements looked at."""
-    taps = math.prod(op.kernel)
-    return (1.0, op.height, op.pixels, op.pixels * taps, op.elements, op.pixels * taps * op.inputs)
+    """Return 1, rows, pixels, looks at pixels, elements put out, elements looked at, rounds of 16 channels, rests."""
+    taps, c = math.prod(op.kernel), op.outputs
+    looks = op.pixels * taps
+    return (1.0, op.height, op.pixels, looks, op.elements, looks * op.inputs, op.pixels * (c // 16), op.pixels * (c % 16))
 
 
 def _up(n: int, step: int) -> int:

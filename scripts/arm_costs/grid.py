@@ -19,6 +19,8 @@ _INPUTS = (1, 2, 3, 5, 7, *_CHANNELS)
 _SIZES = ((4, 4), (5, 5), (7, 7), (8, 8), (9, 9), (10, 10), (14, 14), (15, 17), (20, 20), (28, 28), (32, 32), (56, 56))
 _KERNELS = ((1, 1), (3, 3), (3, 3), (3, 3), (4, 1), (4, 4), (5, 5), (2, 2), (1, 3))
 _PLAIN_SHAPES = ((1, 1, 96), (7, 7, 93), (14, 14, 176), (28, 28, 40), (56, 56, 12))
+_MANY_CHANNELS = (16, 24, 40, 48, 64, 84, 128, 352)
+"""For kinds whose cost a pixel is no line over the channels."""
 _RANDOM = {"int8": 120, "float32": 60}
 """Convolutions of shapes drawn at random."""
 
@@ -135,6 +137,8 @@ def _plains(dtype: str) -> Iterator[Case]:
     for (name, (dtypes, add)), shape in itertools.product(PLAIN.items(), _PLAIN_SHAPES):
         if dtype in dtypes:
             yield _case(dtype, name, shape, add)
+    for channels, kind in itertools.product(_MANY_CHANNELS, ("SOFTMAX", "AVERAGE_POOL_2D 3/2")):
+        yield _case(dtype, kind, (8, 8, channels), PLAIN[kind][1])
     for shape in _PLAIN_SHAPES:
         yield _reshape(dtype, shape)
 

@@ -143,7 +143,7 @@ PLAIN: Mapping[str, tuple[tuple[str, ...], Callable[[Net], None]]] = {
     "LEAKY_RELU": (_BOTH, _unary("LEAKY_RELU", "LeakyReluOptions")),
     "HARD_SWISH": (_BOTH, _unary("HARD_SWISH", "HardSwishOptions")),
     "ABS": (_BOTH, _unary("ABS", "AbsOptions")),
-    "NEG": (_BOTH, _unary("NEG", "NegOptions")),
+    "NEG": (("float32",), _unary("NEG", "NegOptions")),
     "SQRT": (("float32",), _unary("SQRT")),
     "RSQRT": (("float32",), _unary("RSQRT")),
     "SOFTMAX": (_BOTH, _softmax),
