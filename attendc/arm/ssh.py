@@ -16,7 +16,7 @@ from attendc.arm.ssh_board import Board, connected
 from attendc.arm.ssh_host import Host, SshOptions, parse_host
 from attendc.arm.ssh_runtime import MODULES, choose_wheels
 from attendc.arm.steadiness import warn_of_disturbances
-from attendc.arm.timing import TimeOptions, Timing, read_timings, time_job
+from attendc.arm.timing import TimeOptions, Timing, cannot_run, read_timings, time_job
 from attendc.context import Context
 from attendc.errors import ConversionError, UsageError
 
@@ -93,7 +93,7 @@ def _work(
     """Return the lines of work.py.
 
     Raises:
-        ConversionError: if it died, naming the file that it had at hand.
+        ConversionError: naming a file that cannot run there, or that it had at hand when it died.
         UsageError: if it did not even start.
     """
     lines: list[dict[str, Any]] = []
@@ -103,6 +103,8 @@ def _work(
             if "at" in told:
                 advance(told["at"] - done[told["index"]], files[told["index"]].name)
                 done[told["index"]] = told["at"]
+            if "error" in told:  # and nobody need wait for the others
+                raise cannot_run(str(board.host), files[told["index"]], told["error"])
             lines.append(told)
     ending = lines.pop()
     if ending["code"] != 0:

@@ -11,7 +11,16 @@ from typing import Any
 
 from attendc.errors import ConversionError, InternalError, UsageError
 
-__all__ = ["LEAST_RUNS", "TimeOptions", "Timing", "median_interval", "read_timings", "summarize", "time_job"]
+__all__ = [
+    "LEAST_RUNS",
+    "TimeOptions",
+    "Timing",
+    "cannot_run",
+    "median_interval",
+    "read_timings",
+    "summarize",
+    "time_job",
+]
 
 _LEVEL = 0.95
 LEAST_RUNS = 6
@@ -57,7 +66,7 @@ class Timing:
         runs: that were timed.
         warmup: inferences before them.
         threads: of the runtime.
-        clock_mhz: of the first core, the median of what it said during the runs; None where it does not tell.
+        clock_mhz: of the core that it ran on, the median of what it said during the runs; None where it does not tell.
         temperature_c: of the processor after the runs; None where it does not tell.
         machine: its name.
         temperature_before_c: of the processor before the warm-up.
@@ -101,8 +110,13 @@ def read_timings(
         if index not in told:
             raise InternalError(f"{place} gave no answer to {file}")
         if told[index].get("error"):
-            raise ConversionError(f"the runtime on {place} cannot run {file}: {told[index]['error']}")
+            raise cannot_run(place, file, told[index]["error"])
     return [summarize(told[i]["milliseconds"], options, told[i]["state"]) for i in range(len(files))]
+
+
+def cannot_run(place: str, file: Path, why: str) -> ConversionError:
+    """Return the error for a file that a runtime refuses."""
+    return ConversionError(f"the runtime on {place} cannot run {file}: {why}")
 
 
 def summarize(milliseconds: Sequence[float], options: TimeOptions, state: Mapping[str, Any]) -> Timing:

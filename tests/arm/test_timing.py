@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(work, "ZONES", f"{tmp_path}/thermal_zone*/")
     monkeypatch.setattr(work, "COOLING", f"{tmp_path}/cooling_device*/")
     monkeypatch.setattr(work, "FIRMWARE", f"{tmp_path}/get_throttled")
-    monkeypatch.setattr(work, "CPU", f"{tmp_path}/cpu0/")
+    monkeypatch.setattr(work, "CPUS", f"{tmp_path}/cpu{{}}/")
     return tmp_path
 
 
@@ -99,9 +100,15 @@ def test_the_temperature_is_that_of_the_hottest_zone_of_the_processor(board: Pat
     assert work._temperature() == 47.2
 
 
-def test_the_clock_is_read_in_megahertz(board: Path) -> None:
-    write(board / "cpu0" / "cpufreq", scaling_cur_freq="2400000")
-    assert work._clock() == 2400.0
+def test_the_clock_is_that_of_the_core_it_ran_on_in_megahertz(board: Path) -> None:
+    here, *others = sorted(os.sched_getaffinity(0), reverse=True)
+    for core in range(here + 1):
+        write(board / f"cpu{core}" / "cpufreq", scaling_cur_freq="2400000" if core == here else "1800000")
+    os.sched_setaffinity(0, {here})
+    try:
+        assert work._clock() == 2400.0
+    finally:
+        os.sched_setaffinity(0, {here, *others})
 
 
 # Of the firmware's bits: 1 and 2 hold the clock down now, 18 did so since the start; 0 is a low voltage.

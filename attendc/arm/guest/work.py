@@ -31,7 +31,7 @@ MARK = 4242
 """As in count.c."""
 TURN = 5
 """Inferences of one file that are timed before the next file has its turn."""
-CPU = "/sys/devices/system/cpu/cpu0/"
+CPUS = "/sys/devices/system/cpu/cpu{}/"
 ZONES = "/sys/class/thermal/thermal_zone*/"
 COOLING = "/sys/class/thermal/cooling_device*/"
 FIRMWARE = "/sys/devices/platform/*/*firmware/get_throttled"
@@ -162,8 +162,12 @@ def _turn(invoke: Callable[[], Any], left: int) -> list[float]:
 
 
 def _clock() -> float | None:
-    """Return the megahertz of the first core: of cpufreq, else of /proc/cpuinfo, which has them on x86."""
-    kilohertz = _number(CPU + "cpufreq/scaling_cur_freq")
+    """Return the megahertz of the core that this ran on last: of cpufreq, else those of the first in /proc/cpuinfo.
+
+    The cores of a board may differ; the latter file has the clock on x86 only.
+    """
+    asked = getattr(ctypes.CDLL(None), "sched_getcpu", None)  # not on every system
+    kilohertz = _number(CPUS.format(max(0, asked()) if asked else 0) + "cpufreq/scaling_cur_freq")
     if kilohertz is not None:
         return kilohertz / 1000
     told = _cpuinfo("cpu MHz")
@@ -191,7 +195,7 @@ def _is_throttled() -> bool | None:
 
 def _slowed_down() -> float | None:
     """Return how often an x86 core was slowed down for heat since it was started."""
-    return _number(CPU + "thermal_throttle/core_throttle_count")
+    return _number(CPUS.format(0) + "thermal_throttle/core_throttle_count")
 
 
 def _machine() -> str:
