@@ -52,30 +52,31 @@ class Cuttable:
         count = len(self.layers)
         ends = [0]
         for end in range(1, count):
-            if end - ends[-1] >= math.sqrt(count) and len(self._across(end)) == 1:
+            if end - ends[-1] >= math.sqrt(count) and len(self._read_after(end)) == 1:
                 ends.append(end)
         return list(zip(ends, [*ends[1:], count], strict=True))
 
     def write(self, path: Path, end: int, *, first: int = 0) -> None:
         """Write the file with its layers from `first`, where a part begins, to before `end` only."""
-        given = self._across(first) if first else None
+        given = [int(i) for i in self._model.subgraphs[0].inputs]
         left_out = {index for op in (*self.layers[:first], *self.layers[end:]) for index in op.index}
         model, graph = _shallow(self._model)
-        graph.outputs = self._across(end)
+        graph.outputs = [tensor for tensor in self._read_after(end) if tensor not in given]
         graph.operators = _needed([o for i, o in enumerate(graph.operators) if i not in left_out], graph.outputs)
-        graph.inputs = graph.inputs if given is None else given
+        graph.inputs = self._read_after(first) if first else given
         drop_unread(model)
         write_model(path, model)
 
-    def _across(self, end: int) -> list[int]:
-        """Return the tensors that layers before `end` write, and layers from there on or the caller read."""
+    def _read_after(self, end: int) -> list[int]:
+        """Return the inputs, and tensors that layers before `end` write, that later layers or the caller read."""
         graph = self._model.subgraphs[0]
         before, after = (
             [graph.operators[index] for op in layers for index in op.index]
             for layers in (self.layers[:end], self.layers[end:])
         )
         wanted = {int(i) for operator in after for i in operator.inputs} | set(map(int, graph.outputs))
-        return [int(o) for operator in before for o in operator.outputs if int(o) in wanted]
+        there = [*map(int, graph.inputs), *(int(o) for operator in before for o in operator.outputs)]
+        return [tensor for tensor in there if tensor in wanted]
 
 
 def _shallow(model: Any) -> tuple[Any, Any]:

@@ -121,12 +121,13 @@ def _command(core: Core, folder: Path, *, counting: bool) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return what the guest is told: nothing of the host's Python, to keep to one thread, and to hash alike always."""
+    """Return what the guest is told: nothing of the host's Python, to keep to one thread, and to do the same always."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": SITE,
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "LD_BIND_NOW": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -75,8 +75,8 @@ def _points(cuttable: Cuttable, answers: Mapping[_Cut, Answer], whole: Answer, c
     found = [_Point(0, call, 0)]
     for first, end in cuttable.parts():
         at_end = answers.get(_Cut(0, end), whole)
-        of_part = answers[_Cut(first, end)] if first else at_end
         for inner in range(first + 1, end):
+            of_part = answers[_Cut(first, end)] if first else at_end
             point = _before(at_end, of_part, answers[_Cut(first, inner)], inner)
             found += [] if point is None else [point]
         if at_end.called is not None:
@@ -95,9 +95,10 @@ def _before(at_end: Answer, of_part: Answer, cut: Answer, layers: int) -> _Point
 def _answers(cuttable: Cuttable, file: Path, core: Core, context: Context) -> tuple[dict[_Cut, Answer], Answer]:
     """Return the answer to each cut that leaves something off, and to the file."""
     count = len(cuttable.layers)
-    ends = [_Cut(0, end) for _, end in cuttable.parts()]
-    inner = [_Cut(first, end) for first, last in cuttable.parts() for end in range(first + 1, last + 1)]
-    wanted = [cut for cut in dict.fromkeys((*ends, *inner)) if cut != _Cut(0, count)]
+    parts = cuttable.parts()
+    ends = [_Cut(0, end) for _, end in parts]
+    inner = [_Cut(first, end) for first, last in parts if last - first > 1 for end in range(first + 1, last + 1)]
+    wanted = [cut for cut in dict.fromkeys((*inner, *ends)) if cut != _Cut(0, count)]
     found: dict[_Cut, Answer] = {}
     while True:
         with tempfile.TemporaryDirectory(prefix="attendc-cuts-") as name:

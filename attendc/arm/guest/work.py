@@ -29,6 +29,9 @@ import numpy as np
 
 MARK = 4242
 """As in count.c."""
+SETTLING, SETTLING_S = 16, 0.5
+"""Inferences before the first that a process counts, and seconds they may take: Python gets quicker at what it repeats,
+by some hundred instructions."""
 TURN = 5
 """Inferences of one file that are timed before the next file has its turn."""
 CPUS = "/sys/devices/system/cpu/cpu{}/"
@@ -90,6 +93,10 @@ def _words(error: Exception) -> str:
 def _count(index: int, invoke: Callable[[], Any], *, brief: bool) -> None:
     libc = ctypes.CDLL(None)
     invoke()
+    start = time.perf_counter()
+    for _ in range(SETTLING if index == 0 else 0):
+        if time.perf_counter() - start < SETTLING_S:
+            invoke()
     libc.syscall(MARK, index, 0)
     invoke()
     libc.syscall(MARK, index, 1)
