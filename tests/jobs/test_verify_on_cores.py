@@ -112,17 +112,19 @@ def test_files_that_disagree_exit_with_6_and_the_folder_says_so(
 ) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(small_folder, broken)
-    path = broken / "model.int8.tflite"
+    path = broken / "model.float32.tflite"
     model = read_model(path)
-    head = model.subgraphs[0].tensors[model.subgraphs[0].operators[-1].inputs[1]]
-    model.buffers[head.buffer].data = -np.array(model.buffers[head.buffer].data, np.uint8).view(np.int8).clip(-127)
-    model.buffers[head.buffer].data = model.buffers[head.buffer].data.view(np.uint8)
+    tensors = model.subgraphs[0].tensors
+    head = model.buffers[tensors[model.subgraphs[0].operators[-1].inputs[1]].buffer]
+    head.data = (-np.array(head.data, np.uint8).view(np.float32)).view(np.uint8)
     write_model(path, model)
     manifest = read_manifest(broken)
+    kept = ("model.int8.pt2", "model.float32.pt2", path.name)
+    manifest["outputs"] = {name: manifest["outputs"][name] for name in kept}
     manifest["outputs"][path.name] |= file_entry(path)
     write_manifest(broken, manifest)
     assert main(["verify", str(broken), "--on=cortex-a72", "--images=8", "--max-drop=100"]) == 6
-    assert "graph and tflite@cortex-a72 agree on " in capfd.readouterr().err
+    assert "float and tflite_float32@cortex-a72 agree on " in capfd.readouterr().err
     told = read_manifest(broken)["verification"]
     assert told["passed"] is False
-    assert [one["identical"] for one in told["on"] if one["here"] == "tflite"] == [True]
+    assert [one["runner"] for one in told["on"]] == ["tflite_float32@cortex-a72"]
