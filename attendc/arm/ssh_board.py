@@ -71,6 +71,8 @@ class Board:
         self._into, self._out = process.stdin, process.stdout
         self._said = said
         self._rest = b""
+        self._chatter = b""
+        """The last line that was no answer: what says why there is none."""
         self._has_answered = False
         self._wrote_at = time.monotonic()
         self._left_behind = ""
@@ -166,6 +168,7 @@ class Board:
                 if line.startswith(_MARK):
                     told: dict[str, Any] = json.loads(line.removeprefix(_MARK))
                     return told
+                self._chatter = line.strip() or self._chatter
             else:
                 chunk = self._read(until)
                 if not chunk:
@@ -193,6 +196,7 @@ class Board:
         code = self._process.poll()
         said = os.pread(self._said.fileno(), 1 << 20, 0).decode(errors="replace").strip()
         if not self._has_answered:
+            said = said or self._chatter.decode(errors="replace")
             return login_failure(self.host, self._options, _SSH_FAILED if code is None else code, said)
         what, folder = f"the connection to {self.host} was lost", self._left_behind
         self._left_behind = ""

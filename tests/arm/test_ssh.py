@@ -228,6 +228,15 @@ def test_a_board_without_python(server: Server, ssh: SshOptions, tflite: Path) -
 
 
 @pytest.mark.slow
+def test_an_account_that_runs_nothing(server: Server, ssh: SshOptions, tflite: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nologin"
+    nothing.write_text("#!/bin/sh\necho This account is currently not available.\nexit 1\n")
+    nothing.chmod(0o755)
+    said = failure(server, tflite, dataclasses.replace(ssh, python=str(nothing)))
+    assert "ended at once with code 1: This account is currently not available" in said
+
+
+@pytest.mark.slow
 def test_a_board_without_runtimes(server: Server, ssh: SshOptions, tflite: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     bare = dataclasses.replace(ssh, python=str(tmp_path / "bare" / "bin" / "python"), runtime="own")
