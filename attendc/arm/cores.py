@@ -105,7 +105,7 @@ CORES: Mapping[str, Core] = {
             variant=2,
             l3_kib=512,
             max_mhz=1992,
-            source=f"{_LINUX}/arm64/boot/dts/rockchip/rk3568.dtsi",
+            source=f"{_LINUX}/arm64/boot/dts/rockchip/rk356x-base.dtsi, rk3568.dtsi",
         ),
         Core(
             "cortex-a72",

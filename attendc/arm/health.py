@@ -112,7 +112,8 @@ def _machine(record: Record) -> Finding:
 def _packages(record: Record) -> list[Finding]:
     wheels = {"ai-edge-litert", "onnxruntime", "numpy"}
     found = [Finding("emulated ARM", p.name, "ok", p.version) for p in record.packages if p.name in wheels]
-    pinned = f"{len(record.packages) - len(record.unpinned)} of {len(record.packages)} of the tested version"
+    total = len(record.packages) + len(record.emulator)
+    pinned = f"{total - len(record.unpinned)} of {total} of the tested version"
     if not record.unpinned:
         return [*found, Finding("emulated ARM", "packages", "ok", pinned)]
     others = ", ".join(f"{p.name} {p.version}" for p in record.unpinned)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from attendc.arm.host import Qemu
 from attendc.arm.lock import Lock, Package
 from attendc.arm.plugin import plugin_hash, source_hash
-from attendc.arm.sysroot import setup_path
+from attendc.arm.sysroot import emulator_path, setup_path
 from attendc.files import replace_file
 
 __all__ = ["Installed", "Record", "read_record", "write_record"]
@@ -44,6 +45,7 @@ class Record:
     plugin_source: hash of its source.
     packages: what was unpacked.
     emulator: what was unpacked of an emulator of its own; nothing: the system's is used.
+    qemu_bytes: size of the emulator's file; 0: not known.
     """
 
     lock: str
@@ -56,6 +58,7 @@ class Record:
     plugin_source: str
     packages: tuple[Installed, ...]
     emulator: tuple[Installed, ...] = ()
+    qemu_bytes: int = 0
 
     @property
     def unpinned(self) -> list[Installed]:
@@ -71,7 +74,10 @@ class Record:
             found.append("its plugin was compiled from another source")
         elif self.plugin != plugin_hash():
             found.append("its plugin is not the one that was compiled")
-        if qemu is not None and self.qemu_version != qemu.version:
+        path = emulator_path()
+        if self.qemu_bytes and path is not None and Path(path).stat().st_size != self.qemu_bytes:
+            found.append(f"{path} is not the emulator that it was tried with, {self.qemu} {self.qemu_version}")
+        elif qemu is not None and self.qemu_version != qemu.version:
             found.append(f"it was tried with qemu {self.qemu_version}, now there is {qemu.version}")
         return found
 

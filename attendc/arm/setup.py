@@ -130,6 +130,7 @@ def _make(request: SetupRequest, lock: Lock, context: Context) -> tuple[Record, 
         plugin_source=source_hash(),
         packages=packages,
         emulator=emulator,
+        qemu_bytes=Path(qemu.path).stat().st_size,
     )
     write_record(record)
     return record, made

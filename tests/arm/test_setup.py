@@ -108,10 +108,13 @@ def test_what_is_damaged_is_made_again_and_nothing_else(there: Path, tmp_path: P
     check_ready(A76)
 
 
-def test_a_machine_of_an_older_attendc_is_to_be_set_up_again(there: Path) -> None:
+def test_a_machine_of_an_older_attendc_or_another_emulator_is_to_be_set_up_again(there: Path) -> None:
     text = (there / "setup.json").read_text()
     (there / "setup.json").write_text(json.dumps({**json.loads(text), "lock": "last year's", "attendc": "0.0.9"}))
     with pytest.raises(UsageError, match=r"made of other packages, by attendc 0\.0\.9\. Type: attendc arm setup"):
+        check_ready(A76)
+    (there / "setup.json").write_text(json.dumps({**json.loads(text), "qemu_bytes": 1}))
+    with pytest.raises(UsageError, match=r"is not the emulator that it was tried with, .* 7\.2"):
         check_ready(A76)
     (there / "setup.json").write_text(text)
     check_ready(A76)

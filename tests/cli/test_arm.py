@@ -34,7 +34,7 @@ def test_setup_as_json_is_one_object(arm_machine: Path, capfd: pytest.CaptureFix
     told = json.loads(out)
     assert told.keys() == {
         "folder", "made", "cores", "lock", "attendc", "set_up", "python", "qemu", "qemu_version", "plugin",
-        "plugin_source", "packages", "emulator", "warnings",
+        "plugin_source", "packages", "emulator", "qemu_bytes", "warnings",
     }  # fmt: skip
     assert (told["folder"], told["made"], err) == (str(arm_machine), [], "")
 
