@@ -6,6 +6,7 @@ the same versions. Both are kept in the cache.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from attendc.arm.host import how_to_install
 from attendc.arm.lock import Package
 from attendc.arm.ssh_board import Look
 from attendc.arm.sysroot import arm_folder
@@ -87,6 +89,8 @@ def _found(package: Package, folder: Path) -> Path | None:
 
 def _download(packages: Sequence[Package], look: Look, folder: Path) -> None:
     """Let pip download wheels, by the hashes that its index tells; they come into `folder` whole."""
+    if importlib.util.find_spec("pip") is None:
+        raise UsageError("this Python has no pip, which gets wheels for boards", hint=how_to_install(["pip"]))
     tags = [f"manylinux_2_{minor}" for minor in range(_glibc(look), _OLDEST_MANYLINUX - 1, -1)]
     platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{look.machine}")]
     python = ".".join(map(str, look.python[:2]))
@@ -104,11 +108,14 @@ def _download(packages: Sequence[Package], look: Look, folder: Path) -> None:
             check=False,
         )
         if done.returncode != 0:
-            errors = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr]
-            raise UsageError(
-                f"pip has no {', '.join(p.name for p in packages)} for Python {python} on {look.machine}: "
-                f"{errors[-1][-_TAIL:]}",
-                hint="Use --runtime own and --remote-python, with a Python on the board that has them",
-            )
+            raise _pip_error(done.stderr, f"Python {python} on {look.machine}")
         for path in Path(beside).glob("*.whl"):
             path.replace(folder / path.name)
+
+
+def _pip_error(said: str, what_for: str) -> UsageError:
+    own = "use --runtime own and --remote-python, with a Python on the board that has the runtimes"
+    if "Retrying" in said:
+        return UsageError(f"pip reaches no index of packages for {what_for}", hint=f"Mend the network, or {own}")
+    errors = [line.strip() for line in said.splitlines() if line.startswith("ERROR")] or [said]
+    return UsageError(f"pip has no runtimes for {what_for}: {errors[-1][-_TAIL:]}", hint=own[0].upper() + own[1:])
