@@ -127,6 +127,8 @@ def _timed(
 def _counted(place: str, files: Sequence[Path], context: Context, *, layers: bool) -> list[Measured]:
     core = core_of(place)
     cut = [file for file in files if layers and file.suffix == ".tflite"]
+    if layers and len(cut) < len(files):
+        context.say("layers are told of TFLite files only: onnxruntime makes others of the operators of a part")
     by_file = {file: _whole(place, *count_layers(file, core, context)) for file in cut}
     rest = [file for file in files if file not in by_file]
     by_file |= {

@@ -16,6 +16,7 @@ from attendc.arm.timing import TimeOptions
 from attendc.context import Context
 from attendc.jobs.outputs import check_new, write_text
 from attendc.network.from_onnx import onnx_network
+from attendc.network.types import Tensor
 
 __all__ = ["BenchRequest", "bench_files"]
 
@@ -68,5 +69,9 @@ def _with_macs(measured: Measured) -> Measured:
         if node.macs is None:
             return measured
         if node.macs:
-            macs[(node.weights or node.outputs)[0].dtype] += node.macs
+            macs[max(node.weights, key=_size, default=node.outputs[0]).dtype] += node.macs
     return dataclasses.replace(measured, macs=macs)
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.bytes or 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from arm.bench_nets import SIDE, chain, silu_net
+from arm.bench_nets import SIDE, chain, gated, silu_net
 
 from attendc.arm.cut import Cuttable
 from attendc.converters.tflite_schema import op_name, read_model
@@ -90,9 +90,11 @@ def test_a_cut_leaves_the_file_as_it_was(net: Path, tmp_path: Path) -> None:
 
 
 def test_parts_begin_where_one_tensor_goes_on(tmp_path: Path) -> None:
-    # nine convolutions in a row: parts of three, the square root; within silu_net two tensors go on at every place
+    # Nine convolutions in a row: parts of three, the square root. In silu_net two tensors go on at every place. In
+    # gated the product reads the input again, and only the product goes on to the last of four layers.
     assert Cuttable(chain(tmp_path, 9)).parts() == [(0, 3), (3, 6), (6, 9)]
     assert Cuttable(silu_net(tmp_path)).parts() == [(0, 4)]
+    assert Cuttable(gated(tmp_path, "SOFTMAX")).parts() == [(0, 3), (3, 4)]
 
 
 def test_a_part_computes_its_layers_of_the_file(tmp_path: Path) -> None:
