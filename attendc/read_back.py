@@ -13,6 +13,7 @@ from attendc.converters.read_tflite import tflite_quant_table
 from attendc.converters.read_torchscript import torchscript_quant_table
 from attendc.derived import dynamic_graph, int16_graph
 from attendc.qdq import quant_table
+from attendc.same_layer import is_widened
 from attendc.targets import Candidate, family_of
 from attendc.types import QuantTable
 
@@ -69,14 +70,18 @@ def unequal_scales(expected: QuantTable, found: QuantTable) -> str:
 
 
 def unequal_layers(expected: QuantTable, found: QuantTable) -> str:
-    """Return a sentence on layers whose weights, scales or biases differ, empty if there are none."""
+    """Return a sentence on layers whose weights, scales or biases differ, empty if there are none.
+
+    A layer may have zeros between its weights that the graph's has not: see `tflite_rows` and `tflite_columns`.
+    """
     theirs = list(found.layers.values())
     lost = []
     for name, layer in expected.layers.items():
-        if layer in theirs:
-            theirs.remove(layer)
-        else:
+        same = next((other for other in theirs if other == layer or is_widened(layer, other)), None)
+        if same is None:
             lost.append(name)
+        else:
+            theirs.remove(same)
     if not lost and not theirs:
         return ""
     return f"the integers of {len(lost)} layers differ: {', '.join(lost[:3]) or f'{len(theirs)} are new'}"

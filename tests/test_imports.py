@@ -49,6 +49,7 @@ LAYERS = {
     "layer_diff": 6,
     "targets": 1,
     "gates": 3,
+    "same_layer": 2,
     "read_back": 6,
     "runners": 6,
     "on_cores": 6,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attendc.converters.damage import names_damage
+from attendc.converters.tflite_rows import channels_of_pixels
 from attendc.converters.tflite_schema import (
     METADATA_NAME,
     constant,
@@ -90,6 +91,8 @@ def _layer(model: Any, operator: Any, index: int) -> Layer:
     weight_tensor = model.subgraphs[0].tensors[index]
     weight: NDArray[Any] | None = constant(model, weight_tensor, np.int8)
     assert weight is not None, "a layer with an int8 weight has it as a constant"
+    if op_name(model, operator) == "CONV_2D":
+        weight = weight.reshape(*weight.shape[:2], -1, channels_of_pixels(model, operator))
     weight = np.ascontiguousarray(weight.transpose(_WEIGHT_LAYOUTS[op_name(model, operator)]))
     assert not np.any(weight_tensor.quantization.zeroPoint), "weights are symmetric"
     return Layer(

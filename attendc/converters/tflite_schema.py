@@ -21,6 +21,7 @@ __all__ = [
     "constant",
     "drop_unread",
     "has_bias",
+    "new_tensor",
     "op_name",
     "opcode_index",
     "quantized_layers",
@@ -153,10 +154,16 @@ def set_constant(model: Any, tensor: Any, value: NDArray[Any]) -> None:
     tensor.type = getattr(_schema().TensorType, value.dtype.name.upper())
 
 
+def new_tensor() -> Any:
+    """Return a tensor of nothing, without quantization."""
+    return _schema().TensorT()
+
+
 def add_constant(model: Any, value: NDArray[Any], like: Any) -> int:
     """Add a constant tensor with the quantization of `like` and return its index."""
     tensor = copy.deepcopy(like)
     set_constant(model, tensor, value)
+    tensor.shape = list(value.shape)
     model.subgraphs[0].tensors.append(tensor)
     return len(model.subgraphs[0].tensors) - 1
 

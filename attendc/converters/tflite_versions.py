@@ -53,6 +53,8 @@ _INT16 = {
     "UNPACK": 4,
 }
 """With an int16 tensor."""
+_INT8 = {"CONV_2D": 3, "PAD": 2}
+"""With int8 input, as far as attendc writes operators that the converter has not written before."""
 _HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}
 """Float input and output, an int8 weight with a scale per channel."""
 _DEQUANTIZE = {"FLOAT16": 3, "INT8": 2}
@@ -77,4 +79,4 @@ def _needed(model: Any, operator: Any) -> int:
         return _DEQUANTIZE_PER_CHANNEL if many else _DEQUANTIZE.get(types[0], 1)
     if name in _HYBRID and types[:2] == ["FLOAT32", "INT8"]:
         return _HYBRID[name]
-    return 1
+    return _INT8.get(name, 1) if types[0] == "INT8" else 1

@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, fx, nn
 
 from attendc.converters.program import inference_module
+from attendc.converters.tflite_columns import join_columns
 from attendc.converters.tflite_dynamic import float_activations
 from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
 from attendc.converters.tflite_layout import dequantize_for_each_reader, linear_in_two_dimensions, teach_layouts
 from attendc.converters.tflite_resize import read_pixels_as_torch
+from attendc.converters.tflite_rows import read_wide_rows
 from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
 from attendc.converters.tflite_versions import raise_versions
 from attendc.errors import ConversionError
@@ -71,11 +73,16 @@ def write_tflite(
     """
     with replace_file(path) as beside:
         beside.write_bytes(converted or convert_graph(graph, stamp.preprocess, quantized=stamp.dtype in _QUANTIZED))
-        if stamp.dtype == "float16":
-            halve_weights(beside)
         model = read_model(beside)
         read_pixels_as_torch(model)
         notes = _change_types(model, stamp.dtype, io)
+        _spare_instructions(model, stamp.dtype)
+        if stamp.dtype == "float16":
+            _name_tensors(model)  # its quantizer wants to tell them apart
+            write_model(beside, model)
+            halve_weights(beside)
+            model = read_model(beside)
+        raise_versions(model)
         _name_tensors(model)
         _add_metadata(model, stamp)
         write_model(beside, model)
@@ -93,8 +100,14 @@ def _change_types(model: Any, dtype: str, io: Io) -> list[str]:
         widen_activations(model)
     if dtype in ("int8", "int16"):
         notes = set_io(model, io)
-    raise_versions(model)
     return notes
+
+
+def _spare_instructions(model: Any, dtype: str) -> None:
+    """Write layers as XNNPACK's kernels for ARM want them; LiteRT's own, which run int16, gain nothing by it."""
+    if dtype != "int16":
+        read_wide_rows(model)
+        join_columns(model)
 
 
 def convert_graph(graph: fx.GraphModule, preprocess: Preprocess, *, quantized: bool) -> bytes:
