@@ -6,6 +6,7 @@ when the connection ends, however that comes. No name of a user's file reaches a
 
 from __future__ import annotations
 
+import os
 import signal
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -60,8 +61,9 @@ def _format_of(file: Path) -> str:
     form = file.suffix.lower().removeprefix(".")
     if form not in ("tflite", "onnx"):
         raise UsageError(f"{file} is neither a .tflite nor an .onnx file", hint="Only these are timed on a board")
-    if not file.is_file():
-        raise UsageError(f"there is no file {file}", hint="Give the path of a .tflite or an .onnx file")
+    if not (file.is_file() and os.access(file, os.R_OK)):
+        what = f"{file} may not be read" if file.exists() else f"there is no file {file}"
+        raise UsageError(what, hint="Give the path of a .tflite or an .onnx file")
     return form
 
 

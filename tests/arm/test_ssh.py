@@ -62,8 +62,8 @@ def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def when_timing(do: Callable[[], None]) -> Context:
-    """Return a context that does something once, as soon as the first inferences are timed."""
+def when_timing(do: Callable[[], None], *, phase: str = "time") -> Context:
+    """Return a context that does something once, as soon as the first inferences are timed, or megabytes copied."""
     waiting = [do]
 
     def advance(count: int, text: str) -> None:
@@ -72,7 +72,7 @@ def when_timing(do: Callable[[], None]) -> Context:
 
     @contextlib.contextmanager
     def progress(title: str, total: int) -> Iterator[Advance]:
-        yield advance if title.startswith("time") else lambda count, text: None
+        yield advance if title.startswith(phase) else lambda count, text: None
 
     return Context(progress=progress)
 
@@ -291,6 +291,17 @@ def test_a_connection_that_is_lost_is_told_and_the_board_cleans_up_by_itself(
     assert f"It removes {left[0]} within a minute" in said
     wait_until_gone(server)
     assert workers(server) == []
+
+
+@pytest.mark.slow
+def test_a_connection_that_is_lost_while_files_are_copied(server: Server, ssh: SshOptions, tmp_path: Path) -> None:
+    large = tmp_path / "large.onnx"
+    large.touch()
+    os.truncate(large, 1 << 26)
+    context = when_timing(server.drop, phase="copy")
+    said = failure(server, large, ssh, context=context)
+    assert f"the connection to {server.address} was lost" in said
+    wait_until_gone(server)
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import pytest
 
 from attendc.arm import ssh_board
 from attendc.arm.ssh_board import Look
-from attendc.arm.ssh_host import Host, Runtime, SshOptions, parse_host, ssh_command
+from attendc.arm.ssh_host import RUNTIMES, Host, Runtime, SshOptions, parse_host, ssh_command
 from attendc.arm.ssh_runtime import MODULES, choose_wheels
 from attendc.arm.ssh_wheels import why_no_wheels
+from attendc.cli import ssh_options
 from attendc.context import Context
 from attendc.errors import UsageError
 
@@ -55,6 +56,10 @@ def test_files_of_ssh_that_are_not_there(tmp_path: Path, field: str) -> None:
 
 
 # What runs there
+
+
+def test_the_command_names_the_runtimes_that_there_are() -> None:
+    assert ssh_options.RUNTIMES == RUNTIMES
 
 
 BOARD = Look("aarch64", 64, "glibc 2.36", (3, 11, 2), "/usr/bin/python3", {})
