@@ -3,6 +3,7 @@
     python scripts/measure_arm_costs.py                        # measures what is not measured yet, and fits
     python scripts/measure_arm_costs.py --core cortex-a72      # measures one core only, fits nothing
     python scripts/measure_arm_costs.py --validate FOLDER      # predicted against counted, of every .tflite file there
+    python scripts/measure_arm_costs.py --errors               # of the rows of the table, as in docs/arm.md
 
 Counts are kept in the cache folder (--counts), so that a run that was broken off goes on. Needs `attendc arm setup`.
 """
@@ -16,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +52,14 @@ def main() -> None:
     parser.add_argument("--core", choices=CORES, help="measure this core only")
     parser.add_argument("--counts", type=Path, default=cache_folder() / "arm-counts", help="where counts are kept")
     parser.add_argument("--validate", type=Path, nargs="+", metavar="PATH", help="files, or folders of them")
+    parser.add_argument("--errors", action="store_true", help="print how well the rows of the table fit")
     parser.add_argument("--table", type=Path, default=TABLE)
     said = parser.parse_args()
     if said.validate:
         validate(said.validate)
+        return
+    if said.errors:
+        sys.stdout.write(_errors_by_row(json.loads(said.table.read_text(encoding="utf-8"))))
         return
     grid = _grid()
     for core in [said.core] if said.core else CORES:
@@ -74,19 +80,18 @@ def _grid() -> dict[str, Case]:
 
 
 def _calls() -> list[Case]:
-    """Return nets of three operators that XNNPACK takes and three that it leaves, in one partition and in three."""
+    """Return nets of operators that LiteRT runs (e) and that XNNPACK runs (c), in no, one and three partitions."""
+    return [Case(f"call {order}", partial(_net_of, order)) for order in ("e", "ee", "eeeccc", "ececec")]
 
-    def net(order: str) -> Net:
-        made = Net("int8", (1, 1, 1, 4))
-        for letter in order:
-            if letter == "c":
-                made.conv(4)
-            else:
-                x = made.last
-                made.op("EXP", [x], made.tensor(made.shape(x)), schema.ExpOptionsT())
-        return made
 
-    return [Case(f"call {order}", lambda o=order: net(o)) for order in ("e", "ee", "eeeccc", "ececec")]  # type: ignore[misc]
+def _net_of(order: str) -> Net:
+    net = Net("int8", (1, 1, 1, 4))
+    for letter in order:
+        if letter == "c":
+            net.conv(4)
+        else:
+            net.op("EXP", [net.last], net.tensor(net.shape(net.last)), schema.ExpOptionsT())
+    return net
 
 
 def _measure(core: str, grid: Mapping[str, Case], path: Path) -> None:
@@ -179,6 +184,14 @@ def _undelegated(ops: Mapping[str, Op], found: Mapping[str, Any], table: Mapping
         if not isinstance(found[name], str) and found[name][1] == 0:
             rows.add(row_of(op, Tile(*table["tiles"]["cortex-a76"][op.dtype])))
     return sorted(rows)
+
+
+def _errors_by_row(table: Mapping[str, Any]) -> str:
+    """Return a line for each row: median error of held-out cases on each core, in percent."""
+    lines = ["| row | " + " | ".join(CORES) + " |", "|---|" + "--:|" * len(CORES)]
+    for row, of in table["kinds"].items():
+        lines.append(f"| {row} | " + " | ".join(f"{of['errors'][core][0]:.1f}" for core in CORES) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def _about(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

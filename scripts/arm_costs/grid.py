@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from arm_costs.build import Net
 from arm_costs.plain import PLAIN, reshape
@@ -18,7 +19,10 @@ _CHANNELS = (4, 6, 8, 10, 12, 15, 16, 18, 20, 24, 28, 31, 32, 36, 40, 44, 48, 56
 _INPUTS = (1, 2, 3, 5, 7, *_CHANNELS)
 _SIZES = ((4, 4), (5, 5), (7, 7), (8, 8), (9, 9), (10, 10), (14, 14), (15, 17), (20, 20), (28, 28), (32, 32), (56, 56))
 _KERNELS = ((1, 1), (3, 3), (3, 3), (3, 3), (4, 1), (4, 4), (5, 5), (2, 2), (1, 3))
-_PLAIN_SHAPES = ((1, 1, 96), (7, 7, 93), (14, 14, 176), (28, 28, 40), (56, 56, 12))
+_PLAIN_SHAPES = (
+    *((1, 1, 96), (7, 7, 93), (14, 14, 176), (28, 28, 40), (56, 56, 12)),
+    *((7, 7, 372), (14, 14, 16), (28, 28, 84)),
+)
 _MANY_CHANNELS = (16, 24, 40, 48, 64, 84, 128, 352)
 """For kinds whose cost a pixel is no line over the channels."""
 _RANDOM = {"int8": 120, "float32": 60}
@@ -103,10 +107,8 @@ def _linears(dtype: str) -> Iterator[Case]:
         (72, 20),
         (93, 33),
     ]
-    for inputs, outputs in pairs:
-        yield _case(dtype, f"linear {outputs}", (inputs,), lambda net, n=outputs: net.linear(n))  # type: ignore[misc]
-    for tokens, (inputs, outputs) in itertools.product((16, 65), pairs[:4]):
-        yield _case(dtype, f"linear {outputs}", (tokens, inputs), lambda net, n=outputs: net.linear(n))  # type: ignore[misc]
+    for shape, (inputs, outputs) in [*(((), pair) for pair in pairs), *itertools.product(((16,), (65,)), pairs[:4])]:
+        yield _case(dtype, f"linear {outputs}", (*shape, inputs), partial(Net.linear, outputs=outputs))
 
 
 def _depthwises(dtype: str) -> Iterator[Case]:
@@ -130,7 +132,7 @@ def _depthwise(dtype: str, size: int, channels: int, kernel: tuple[int, int], st
 def _products(dtype: str) -> Iterator[Case]:
     """Yield products of a tensor with itself, transposed: (B, M, K) -> (B, M, M)."""
     for batch, rows, depth in itertools.product((1, 4), (16, 49), (12, 32)):
-        yield _case(dtype, f"product of {batch}", (rows, depth), lambda net, n=batch: net.product(n))  # type: ignore[misc]
+        yield _case(dtype, f"product of {batch}", (rows, depth), partial(Net.product, batch=batch))
 
 
 def _plains(dtype: str) -> Iterator[Case]:

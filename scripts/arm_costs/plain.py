@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,11 +113,11 @@ def _dequantize(net: Net) -> None:
     net.op("DEQUANTIZE", [net.last], net.tensor(net.shape(net.last), "float32"), schema.DequantizeOptionsT())
 
 
-def _pool(kind: str, kernel: int, stride: int) -> Callable[[Net], None]:
-    return lambda net: net.pool(kind, kernel, stride) and None
+def _pool(name: str, kernel: int, stride: int) -> Callable[[Net], object]:
+    return partial(Net.pool, name=name, kernel=kernel, stride=stride)
 
 
-PLAIN: Mapping[str, tuple[tuple[str, ...], Callable[[Net], None]]] = {
+PLAIN: Mapping[str, tuple[tuple[str, ...], Callable[[Net], object]]] = {
     "ADD": (_BOTH, _binary("ADD", "AddOptions")),
     "ADD pixel": (_BOTH, _binary("ADD", "AddOptions", "pixel")),
     "ADD channel": (_BOTH, _binary("ADD", "AddOptions", "channel")),
