@@ -210,6 +210,8 @@ class Board:
         """Let the board clean up, and return what may be left there; empty: nothing."""
         with suppress(OSError):
             self._into.close()
+        if not self._left_behind:
+            return ""
         until = time.monotonic() + _GOODBYE_SECONDS
         with suppress(UsageError):  # it does not answer in time
             while (told := self._told(until)) is not None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -314,6 +315,20 @@ def test_ctrl_c_cleans_up(server: Server, ssh: SshOptions, tflite: Path) -> None
         time_over_ssh(server.address, [tflite], LONG, when_timing(interrupt), ssh=ssh)
     assert server.left() == []
     assert workers(server) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_login_at_once(ssh: SshOptions, tflite: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            time_over_ssh(f"127.0.0.1:{silent.getsockname()[1]}", [tflite], SHORT, Context(), ssh=ssh)
+        interrupt.cancel()
+        assert time.monotonic() - began < 5  # the login itself may take 10
 
 
 # With the runtimes brought along
