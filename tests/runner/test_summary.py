@@ -15,7 +15,7 @@ from attendc import __version__
 from attendc.context import Context
 from attendc.files import sha256
 from attendc.reader.write import recipe_to_data
-from attendc.recipe import ModelSection, Recipe, StageEntry, TargetSection
+from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry, TargetSection
 from attendc.runner.cache import StageCache
 from attendc.runner.execute import executing
 from attendc.runner.run import RunOptions, run_recipe
@@ -35,10 +35,10 @@ def manifest_of(what: Recipe, cache: StageCache, context: Context | None = None)
 
 @pytest.mark.usefixtures("here")
 def test_what_every_manifest_tells(cache: StageCache) -> None:
-    one = recipe(word("a"), seed=7, target=TargetSection("cortex-a53"))
+    one = recipe(word("a"), seed=7, data=DataSection("mini"), target=TargetSection("cortex-a53"))
     told = manifest_of(one, cache)
     assert (told["attendc"], told["command"], told["name"], told["seed"]) == (__version__, "run", "words", 7)
-    assert told["inputs"] == {"checkpoint": {}, "data": "fashion-mnist-mini"}
+    assert told["inputs"] == {"checkpoint": {}, "data": "mini"}
     assert told["recipe"] == recipe_to_data(one)
     assert told["target"] == {"core": "cortex-a53"}
     assert told["versions"]["attendc"] == __version__
