@@ -322,12 +322,14 @@ def test_ctrl_c_ends_a_login_at_once(ssh: SshOptions, tflite: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
+        began = time.monotonic()
         interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
         interrupt.start()
-        began = time.monotonic()
-        with pytest.raises(KeyboardInterrupt):
-            time_over_ssh(f"127.0.0.1:{silent.getsockname()[1]}", [tflite], SHORT, Context(), ssh=ssh)
-        interrupt.cancel()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                time_over_ssh(f"127.0.0.1:{silent.getsockname()[1]}", [tflite], SHORT, Context(), ssh=ssh)
+        finally:
+            interrupt.cancel()
         assert time.monotonic() - began < 5  # the login itself may take 10
 
 
