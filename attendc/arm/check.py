@@ -20,6 +20,7 @@ from attendc.converters.tflite_schema import constant, op_name, read_model, type
 
 __all__ = ["Checked", "CheckedLayer", "broken", "check_file"]
 
+_WORDS = {"macs": "MACs", "fallen": "operators outside of XNNPACK"}
 _DTYPES: Mapping[str, type[np.generic]] = {"INT8": np.int8, "FLOAT32": np.float32}
 
 
@@ -178,5 +179,6 @@ def broken(checked: Checked, conditions: Sequence[Condition]) -> list[str]:
             value = checked.measures(core)[one.measure]
             if one.holds(value):
                 on = f" on {core}" if one.measure == "instructions" else ""
-                sentences.append(f"{checked.file}: {one.measure}{on} {value:,.0f}, and {one.text} fails")
+                what = _WORDS.get(one.measure, one.measure)
+                sentences.append(f"{checked.file} has {value:,.0f} {what}{on}: --fail-on {one.text}")
     return list(dict.fromkeys(sentences))

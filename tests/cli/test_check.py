@@ -96,9 +96,13 @@ def test_the_costly_layers_are_shown_first_and_all_in_order_if_asked(
     ("conditions", "code", "said"),
     [
         (["partitions>2", "fallen>1", "instructions>1G", "bytes>1M", "macs<1"], 0, []),
-        (["partitions>1"], 8, ["partitions 2, and partitions>1 fails"]),
-        (["fallen>0", "macs>=49152"], 8, ["fallen 1, and fallen>0 fails", "macs 49,152, and macs>=49152 fails"]),
-        (["instructions>1"], 8, [f"instructions on {A76} ", f"instructions on {A72} "]),
+        (["partitions>1"], 8, ["has 2 partitions: --fail-on partitions>1"]),
+        (
+            ["fallen>0", "macs>=49152"],
+            8,
+            ["1 operators outside of XNNPACK: --fail-on fallen>0", "has 49,152 MACs: --fail-on macs>=49152"],
+        ),
+        (["instructions>1"], 8, [f"instructions on {A76}: --fail-on", f"instructions on {A72}: --fail-on"]),
     ],
 )
 def test_a_condition_that_holds_ends_with_code_8(
