@@ -1,7 +1,8 @@
 """The programs of this host that the emulated machine needs: which are there, and what to type for those that are not.
 
 Tried with qemu 7.2 (Debian 12). Debian 13's qemu-user 10.0 was tried too: it is built without plugins and cannot count,
-which is told. That of Debian 12 can be brought into the machine's folder instead.
+which is told; that of Debian 12 can be brought into the machine's folder instead. The interface for plugins since qemu
+9.0 was tried with the system emulator of 10.0: a bare loop was counted exactly.
 """
 
 from __future__ import annotations
