@@ -255,6 +255,18 @@ def test_no_room_on_the_board(server: Server, ssh: SshOptions, tmp_path: Path) -
         time_over_ssh(server.address, [huge], SHORT, Context(), ssh=ssh)
 
 
+@pytest.mark.slow
+def test_a_file_that_the_board_cannot_write(server: Server, ssh: SshOptions, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nulimit -f 1000\nexec {sys.executable} "$@"\n')  # at most 1 MB a file
+    python.chmod(0o755)
+    large = tmp_path / "large.onnx"
+    large.touch()
+    os.truncate(large, 1 << 24)
+    said = failure(server, large, dataclasses.replace(ssh, python=str(python)))
+    assert f"{server.address}: OSError: [Errno 27] File too large" in said
+
+
 # What breaks off
 
 
