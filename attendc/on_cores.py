@@ -21,12 +21,12 @@ from attendc.arm.emulator import Answer, Task, emulate
 from attendc.context import Context
 from attendc.data.images import Images
 from attendc.data.preprocess import batches
-from attendc.errors import ConversionError
+from attendc.errors import ConversionError, UsageError
 from attendc.runtimes import dequantize_like, onnx_runner, quantize_like, tflite_interpreter
 from attendc.targets import ON_CORES, Candidate, on_core
 from attendc.types import Preprocess
 
-__all__ = ["BytesOnCore", "compare_bytes", "run_on_cores"]
+__all__ = ["BytesOnCore", "check_files", "compare_bytes", "run_on_cores"]
 
 _BATCH = 50
 
@@ -54,6 +54,18 @@ class BytesOnCore:
     max_steps: float
 
 
+def check_files(candidates: Sequence[Candidate], cores: Sequence[str]) -> None:
+    """Check, before any work, that there is a file to run on the cores.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    if cores and not any(one.format in ON_CORES for one in candidates):
+        raise UsageError(
+            f"there is no TFLite or ONNX file to run on {', '.join(cores)}", hint="Convert to one: --to tflite,onnx"
+        )
+
+
 def run_on_cores(
     candidates: Sequence[Candidate], cores: Sequence[str], images: Images, preprocess: Preprocess, context: Context
 ) -> dict[str, Tensor]:
@@ -64,7 +76,7 @@ def run_on_cores(
         ConversionError: if a runtime there refuses a file, or dies of it.
     """
     files = [one for one in candidates if one.format in ON_CORES]
-    if not files or not cores:
+    if not cores:
         return {}
     x = torch.cat([batch for batch, _ in batches(images, preprocess, batch_size=_BATCH)])
     tasks = [Task("run", one.path, _fed(one, x)) for one in files]

@@ -21,7 +21,7 @@ from attendc.data.preprocess import batches
 from attendc.errors import ConversionError
 from attendc.gates import check_verification
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
-from attendc.on_cores import BytesOnCore, compare_bytes, run_on_cores
+from attendc.on_cores import BytesOnCore, check_files, compare_bytes, run_on_cores
 from attendc.qdq import output_params
 from attendc.read_back import read_back, reference_graph
 from attendc.runners import runners_of
@@ -127,6 +127,7 @@ def verify(
 
     A runner that saw fewer images (the witness) has the logits of the first N.
     """
+    check_files(candidates, cores)
     makers = runners_of(candidates, network, graph)
     if not witnesses:
         makers = {name: make for name, make in makers.items() if name not in _WITNESSES}

@@ -10,10 +10,12 @@ from nets import SMALL
 from torch import Tensor
 
 from attendc.data.preprocess import random_images
-from attendc.on_cores import BytesOnCore, compare_bytes
+from attendc.errors import UsageError
+from attendc.on_cores import BytesOnCore, check_files, compare_bytes
 from attendc.targets import Candidate
 
 TFLITE = Candidate("tflite", "int8", Path("model.int8.tflite"))
+TORCHSCRIPT = Candidate("torchscript", "int8", Path("model.int8.ts.pt"))
 STEP = 0.25
 HERE = torch.tensor([[0.0, 0.25], [0.5, -1.0], [2.0, 2.0]])
 
@@ -34,5 +36,11 @@ def test_every_bit_counts(there: Tensor, identical: bool, differing: int, steps:
 
 
 def test_formats_that_run_on_no_core_are_left_out() -> None:
-    graph = Candidate("torchscript", "int8", Path("model.int8.ts.pt"))
-    assert compare_bytes([graph], ["cortex-a72"], {}, random_images(SMALL, 3), SMALL, step=STEP) == ()
+    assert compare_bytes([TORCHSCRIPT], ["cortex-a72"], {}, random_images(SMALL, 3), SMALL, step=STEP) == ()
+
+
+def test_where_no_file_runs_on_a_core_that_is_said() -> None:
+    check_files([TFLITE, TORCHSCRIPT], ["cortex-a72"])
+    check_files([TORCHSCRIPT], [])
+    with pytest.raises(UsageError, match=r"no TFLite or ONNX file to run on cortex-a72\. Convert to one"):
+        check_files([TORCHSCRIPT], ["cortex-a72"])
