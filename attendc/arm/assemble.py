@@ -19,7 +19,7 @@ from attendc.arm.record import Installed
 from attendc.arm.sysroot import EMULATOR, PYTHON, SITE, cores_folder, own_emulator_folder, root_folder
 from attendc.context import Context
 from attendc.errors import UsageError
-from attendc.files import replace_folder, tree_bytes
+from attendc.files import replace_folder
 
 __all__ = ["cores_are_whole", "installed_emulator", "installed_root", "make_cores", "make_emulator", "make_root"]
 
@@ -75,7 +75,7 @@ def _unpacked(folder: Path, taken: Sequence[Taken], pins: Sequence[Package], con
                 advance(1, one.package.name)
         yield beside
         packages = [asdict(one) for one in _installed(taken)]
-        told = {"lock": digest_of(pins), "bytes": tree_bytes(beside), "packages": packages}
+        told = {"lock": digest_of(pins), "bytes": _bytes_in(beside), "packages": packages}
         (beside / _MARK).write_text(json.dumps(told), encoding="utf-8")
 
 
@@ -94,7 +94,7 @@ def _unpack(taken: Taken, folder: Path) -> None:
         ["dpkg-deb", "-x", str(taken.path), str(folder)], capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
-        raise UsageError(f"dpkg-deb could not unpack {taken.path}: {done.stderr[-_TAIL:]}", hint="Is the disk full?")
+        raise UsageError(f"dpkg-deb could not unpack {taken.path}: {done.stderr[-_TAIL:].strip()}")
 
 
 def installed_root(lock: Lock) -> tuple[Installed, ...] | None:
@@ -111,11 +111,16 @@ def _installed_in(folder: Path, pins: Sequence[Package]) -> tuple[Installed, ...
     mark = folder / _MARK
     try:
         told: dict[str, Any] = json.loads(mark.read_text(encoding="utf-8"))
-        size = tree_bytes(folder) - mark.stat().st_size
+        size = _bytes_in(folder) - mark.stat().st_size
         whole = told["lock"] == digest_of(pins) and told["bytes"] == size
         return tuple(Installed(**p) for p in told["packages"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of all files but what Python may have compiled there since."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
 
 
 def make_cores() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import calendar
 import shutil
-import subprocess
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from attendc.arm.assemble import cores_are_whole, installed_root
 from attendc.arm.cores import CORES
-from attendc.arm.host import KEYRING, OWN_EMULATOR, find_qemu, how_to_install, missing_tools, qemu_faults
+from attendc.arm.host import KEYRING, OWN_EMULATOR, find_qemu, how_to_install, missing_tools, qemu_faults, said
 from attendc.arm.lock import read_lock
 from attendc.arm.record import Record, read_record
 from attendc.arm.sysroot import EMULATOR, arm_folder
@@ -21,7 +20,6 @@ __all__ = ["Finding", "State", "examine_arm", "examine_host"]
 State = Literal["ok", "missing", "differs"]
 _SETUP = "Type: attendc arm setup"
 _DAY_S = 86400
-_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,7 @@ def _program(name: str, version: str) -> Finding:
     path = shutil.which(name)
     if path is None:
         return Finding("host", name, "missing", "", how_to_install([name]))
-    done = subprocess.run(
-        [path, version], capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
-    )
-    lines = (done.stdout or done.stderr).splitlines()
+    lines = said(path, version).splitlines()
     return Finding("host", name, "ok", f"{lines[0].strip() if lines else 'no version'}, {path}")
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "how_to_install",
     "missing_tools",
     "qemu_faults",
+    "said",
 ]
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -59,7 +60,7 @@ _PACKAGES = {
 _INSTALL = {"debian": "sudo apt-get install", "fedora": "sudo dnf install"}
 _FAMILIES = {"debian": "debian", "ubuntu": "debian", "fedora": "fedora", "rhel": "fedora"}
 OWN_EMULATOR = "attendc arm setup --own-emulator"
-_SECONDS = 20
+_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,18 @@ def find_qemu() -> Qemu | None:
     path = emulator_path()
     if path is None:
         return None
-    version = re.search(r"version (\d[\w.]*)", _said(path, "--version"))
-    cores = re.findall(r"[\w-]+", _said(path, "-cpu", "help").partition(":")[2])
-    return Qemu(path, version[1] if version else "0", "-plugin" in _said(path, "-h"), frozenset(cores))
+    version = re.search(r"version (\d[\w.]*)", said(path, "--version"))
+    cores = re.findall(r"[\w-]+", said(path, "-cpu", "help").partition(":")[2])
+    return Qemu(path, version[1] if version else "0", "-plugin" in said(path, "-h"), frozenset(cores))
 
 
-def _said(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
-    return done.stdout
+def said(*command: str) -> str:
+    """Return what a program prints; nothing if it cannot be started, such as one for another processor."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout or done.stderr
 
 
 def qemu_faults(qemu: Qemu) -> list[str]:

@@ -27,6 +27,7 @@ ctypes.CDLL(None).syscall(MARK, 0, 1)
 print(sys.version.split()[0])
 """
 _SECONDS = 300
+_AGAIN = "Type: attendc arm setup --force; if that does not help, report it"
 _TAIL = 400
 
 
@@ -76,14 +77,23 @@ def try_machine(qemu: Qemu) -> str:
             *(str(prefix / PYTHON), "-c", _TRIAL, str(GUEST), SITE),
         ]
         environment = {"PATH": "", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, env=environment, check=False
-        )
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_SECONDS,
+                env=environment,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as e:
+            raise UsageError(f"the emulated {_TRIED_ON} did not answer in {_SECONDS} seconds", hint=_AGAIN) from e
         marks = [int(line.split()[2]) for line in counts.read_text().splitlines()] if counts.exists() else []
     if done.returncode != 0 or marks != sorted(set(marks)) or not marks:
         raise UsageError(
             f"the emulated {_TRIED_ON} does not work with {qemu.path} {qemu.version} (code {done.returncode}): "
             f"{(done.stderr or 'it counted nothing')[-_TAIL:].strip()}",
-            hint="Type: attendc arm setup --force; if that does not help, report it",
+            hint=_AGAIN,
         )
     return done.stdout.strip()
