@@ -20,6 +20,7 @@ import glob
 import itertools
 import json
 import platform
+import signal
 import statistics
 import sys
 import time
@@ -43,6 +44,9 @@ OF_A_PROCESSOR = ("cpu", "soc", "x86_pkg_temp")
 HELD_DOWN = 0b1110
 """Of the firmware's get_throttled: frequency capped, throttled, soft temperature limit; see
 https://www.raspberrypi.com/documentation/computers/os.html#get_throttled"""
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux, see prctl(2)."""
 
 Tell = Callable[..., None]
 
@@ -311,5 +315,13 @@ def _made_up(shape: Any, dtype: Any) -> Any:
     return rng.integers(bounds.min, bounds.max + 1, size=shape).astype(kind)
 
 
+def _end_with_parent() -> None:
+    """Let Linux kill this process when the one that started it dies, however that comes: nobody waits any more."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     main(*sys.argv[1:])
