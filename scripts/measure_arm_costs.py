@@ -65,7 +65,7 @@ def main() -> None:
     for core in [said.core] if said.core else CORES:
         _measure(core, grid, said.counts / f"{core}.json")
     if not said.core:
-        counts = {core: json.loads((said.counts / f"{core}.json").read_text()) for core in CORES}
+        counts = {core: _read(said.counts / f"{core}.json", grid) for core in CORES}
         said.table.write_text(_as_text(_fit(grid, counts)), encoding="utf-8")
 
 
@@ -97,7 +97,7 @@ def _net_of(order: str) -> Net:
 def _measure(core: str, grid: Mapping[str, Case], path: Path) -> None:
     """Count what the file does not have yet."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    found = _read(path, grid)
     left = [case for name, case in grid.items() if name not in found]
     for start in range(0, len(left), _AT_A_TIME):
         some = left[start : start + _AT_A_TIME]
@@ -107,6 +107,12 @@ def _measure(core: str, grid: Mapping[str, Case], path: Path) -> None:
         beside.write_text(json.dumps(found, indent=0), encoding="utf-8")
         beside.rename(path)
         _say(f"{core}: {start + len(some)} of {len(left)}")
+
+
+def _read(path: Path, grid: Mapping[str, Case]) -> dict[str, Any]:
+    """Return case -> its instructions and partitions, or what the runtime said, of the cases that the grid has now."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {name: kept[name] for name in grid if name in kept}
 
 
 def _counted(core: str, some: Sequence[Case]) -> list[Answer]:

@@ -7,7 +7,6 @@ of the kernels are seen in the counts, see docs/arm.md, and measured by `scripts
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attendc.arm.ops import Op
@@ -80,17 +79,19 @@ def _columns(op: Op, tile: Tile) -> int:
 
 
 def _matrix(op: Op, tile: Tile) -> tuple[float, ...]:
-    """Return 1, groups, calls, tiles, taps of tiles, rounds of the inner loop, and rests of it by their length."""
+    """Return 1, groups, calls, tiles, their taps, rounds of the inner loop, ragged calls, rests of the loop.
+
+    A rest of the inputs of a tap is worked off by powers of two, each a feature of its own.
+    """
     outputs, taps = op.outputs // op.groups, math.prod(op.kernel)
     columns = _columns(op, tile)
-    depth = _up(op.inputs // op.groups, tile.step)
-    rests = tile.depth // tile.step - 1
     calls = -(-op.pixels // (1 if op.pixels == 1 else tile.rows)) * op.groups
-    tiles = calls * -(-outputs // columns)
-    rest = depth % tile.depth // tile.step
-    lengths: Sequence[float] = [float(tiles * taps) if rest == i + 1 else 0.0 for i in range(rests)]
+    looks = calls * -(-outputs // columns) * taps
+    rounds, left = divmod(_up(op.inputs // op.groups, tile.step), tile.depth)
+    rest, bits = left // tile.step, (tile.depth // tile.step - 1).bit_length()
+    rests = [looks * int(rest > 0), *(looks * (rest >> bit & 1) for bit in range(bits))]
     ragged = calls if outputs % columns else 0
-    return (1.0, op.groups, calls, tiles, tiles * taps, tiles * taps * (depth // tile.depth), ragged, *lengths)
+    return (1.0, op.groups, calls, looks // taps, looks, looks * rounds, ragged, *map(float, rests))
 
 
 def _depthwise(op: Op) -> tuple[float, ...]:
@@ -104,7 +105,16 @@ def _plain(op: Op) -> tuple[float, ...]:
     """Return 1, rows, pixels, looks at pixels, elements put out, elements looked at, rounds of 16 channels, rests."""
     taps, c = math.prod(op.kernel), op.outputs
     looks = op.pixels * taps
-    return (1.0, op.height, op.pixels, looks, op.elements, looks * op.inputs, op.pixels * (c // 16), op.pixels * (c % 16))
+    return (
+        1.0,
+        op.height,
+        op.pixels,
+        looks,
+        op.elements,
+        looks * op.inputs,
+        op.pixels * (c // 16),
+        op.pixels * (c % 16),
+    )
 
 
 def _up(n: int, step: int) -> int:

@@ -20,7 +20,7 @@ _NOISE = 1500
 """Instructions that a count wavers by, where caches of the allocator and the alignment of tensors differ."""
 _HELD_OUT = 4
 """Every fourth case is left out of a first fit, and the error told is that on these."""
-_DIGITS = 5
+_DIGITS = 4
 _SLACK = 0.005
 """How much more error a simpler tile may leave than the best does."""
 _CANDIDATES = tuple(
