@@ -78,9 +78,9 @@ def test_more_work_costs_more(core: str) -> None:
 def test_a_network_costs_its_operators_and_a_call_of_the_runtime_and_of_each_partition() -> None:
     conv, softmax = column(16), Op("SOFTMAX", "int8", 64, 64, height=28, width=28)
     alone = instructions(conv, A76) * 2 + instructions(softmax, A76)
-    assert predict([conv, softmax, conv], A76) == alone + overhead(2, A76)
-    assert predict([softmax, conv, conv], A76) == alone + overhead(1, A76)
-    assert 4000 < overhead(1, A76) < 6000 < 10 * (overhead(2, A76) - overhead(1, A76)) + 6000
+    assert predict([conv, softmax, conv], A76) == pytest.approx(alone + overhead(2, A76))
+    assert predict([softmax, conv, conv], A76) == pytest.approx(alone + overhead(1, A76))
+    assert 100 < overhead(2, A76) - overhead(1, A76) < 1000 < 4000 < overhead(0, A76) < 5000
 
 
 def test_an_operator_that_was_never_measured_is_said_to_be_so_and_costs_by_its_elements() -> None:
