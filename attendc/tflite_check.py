@@ -23,6 +23,8 @@ _SAME_TYPE = frozenset(
     )
 )
 """Operators whose output is of the type of their first input."""
+_RESCALED = ("ADD", "SUB", "MUL", "SQUARED_DIFFERENCE")
+"""Operators that bring both inputs to the output's scale, and so want one of each."""
 _COUNTS = ("filterHeight", "filterWidth", "strideH", "strideW", "dilationHFactor", "dilationWFactor")
 _NEEDED_INPUTS = 2
 """Only a bias may be left out, and that is the third input or a later one."""
@@ -88,6 +90,8 @@ def _faults(model: Any, graph: Any) -> Iterator[str]:
 
 def _scale_faults(name: str, sources: list[Any], targets: list[Any]) -> Iterator[str]:
     given, made = [_scales(t) for t in sources], [_scales(t) for t in targets]
+    if name in _RESCALED and any(_is_int8(t) and not _scales(t) for t in (*sources, *targets)):
+        yield f"{name} has an int8 tensor without a scale"
     if any(not (math.isfinite(s) and s > 0) for scales in (*given, *made) for s in scales):
         yield f"{name} has a scale that is no positive number"
         return
@@ -100,6 +104,12 @@ def _scale_faults(name: str, sources: list[Any], targets: list[Any]) -> Iterator
 def _scales(tensor: Any) -> list[float]:
     found = tensor.quantization
     return [] if found is None or found.scale is None else [float(s) for s in found.scale]
+
+
+def _is_int8(tensor: Any) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return tensor.type in (schema.TensorType.INT8, schema.TensorType.UINT8)
 
 
 def _has_data(model: Any, tensor: Any) -> bool:

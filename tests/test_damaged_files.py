@@ -17,6 +17,7 @@ import torch
 from nets import SMALL_SPEC, STAMP, Built
 from torch import Tensor
 
+from attendc.arm.check import check_file
 from attendc.converters.program import load_program, save_program
 from attendc.converters.read_onnx import inspect_onnx, onnx_quant_table
 from attendc.converters.read_tflite import inspect_tflite, tflite_quant_table
@@ -40,8 +41,13 @@ def drawn(path: Path) -> None:
     ET.fromstring(drawing.read_text(encoding="utf-8"))
 
 
+def checked(path: Path) -> None:
+    """Tell what a file will cost."""
+    check_file(path, ["cortex-a72"])
+
+
 READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "tflite": (inspect_tflite, tflite_quant_table, lambda path: tflite_runner(path)(X), drawn),
+    "tflite": (inspect_tflite, tflite_quant_table, lambda path: tflite_runner(path)(X), drawn, checked),
     "onnx": (inspect_onnx, onnx_quant_table, lambda path: onnx_runner(path)(X), drawn),
     "pt2": (lambda path: load_program(path).graph(X), drawn),
     "torchscript_float32": (lambda path: torchscript_runner(path)(X), drawn),

@@ -16,6 +16,7 @@ from attendc.arm.cost import instructions, is_measured, overhead
 from attendc.arm.limits import least_instructions
 from attendc.arm.ops import Op, ops_of_model
 from attendc.arm.partitions import Partitions, partitions_of
+from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import constant, op_name, read_model, type_name
 
 __all__ = ["Checked", "CheckedLayer", "broken", "check_file"]
@@ -145,8 +146,7 @@ def check_file(path: Path, cores: Sequence[str]) -> Checked:
     """
     names = [core_of(core).name for core in cores]
     partitions = partitions_of(path)
-    model = read_model(path)
-    ops = ops_of_model(model)
+    ops, averages = _operators(path)
     part_of = {index: number for number, part in enumerate(partitions.taken, 1) for index in part}
     layers = tuple(
         CheckedLayer(op, part_of.get(op.index[-1]), {c: instructions(op, c) for c in names}, is_measured(op))
@@ -154,8 +154,15 @@ def check_file(path: Path, cores: Sequence[str]) -> Checked:
     )
     besides = {core: overhead(partitions.count, core) for core in names}
     whole = {core: besides[core] + sum(layer.instructions[core] for layer in layers) for core in names}
-    advice = tuple(advise(ops, partitions.fallen, whole, averages=_averages(model)))
+    advice = tuple(advise(ops, partitions.fallen, whole, averages=averages))
     return Checked(path, path.stat().st_size, partitions, layers, whole, besides, advice)
+
+
+@names_damage
+def _operators(path: Path) -> tuple[list[Op], list[int]]:
+    """Return the operators of a file, and which of it are means."""
+    model = read_model(path)
+    return ops_of_model(model), _averages(model)
 
 
 def _averages(model: Any) -> list[int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attendc.arm.reasons import why
+from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import op_name, quantized_layers, read_model
 from attendc.errors import CheckpointError
 from attendc.tflite_check import check_tflite
@@ -59,6 +60,7 @@ class Partitions:
     fallen: tuple[Fallen, ...]
 
 
+@names_damage
 def partitions_of(path: Path) -> Partitions:
     """Load a file in the host's LiteRT with its default delegate, and tell what that took.
 

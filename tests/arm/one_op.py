@@ -120,7 +120,7 @@ def _tensor(model: Any, name: str, t: T) -> Any:
     tensor = schema.TensorT()
     tensor.name, tensor.shape = name.encode(), list(t.shape)
     tensor.type = getattr(schema.TensorType, t.dtype.upper())
-    if t.dtype in {"int8", "uint8", "int16"} or (t.dtype == "int32" and len(t.scale) and t.value is not None):
+    if t.scale and (t.dtype in {"int8", "uint8", "int16"} or (t.dtype == "int32" and t.value is not None)):
         quantization = schema.QuantizationParametersT()
         quantization.scale, quantization.zeroPoint = list(t.scale), list(t.zero)
         quantization.quantizedDimension = t.axis

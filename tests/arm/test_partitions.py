@@ -223,6 +223,15 @@ def test_a_damaged_file_is_refused_before_the_runtime_has_it(tmp_path: Path) -> 
         partitions_of(path)
 
 
+@pytest.mark.parametrize("kind", ["ADD", "SUB", "SQUARED_DIFFERENCE"])
+@pytest.mark.parametrize("without", ["input", "output"])
+def test_int8_without_a_scale_which_ends_the_runtime_is_damage(kind: str, without: str, tmp_path: Path) -> None:
+    x, y = (T(SHAPE, scale=() if without == which else (0.05,)) for which in ("input", "output"))
+    table = {"ADD": "AddOptions", "SUB": "SubOptions"}.get(kind, "SquaredDifferenceOptions")
+    with pytest.raises(CheckpointError, match=f"damaged: {kind} has an int8 tensor without a scale"):
+        partitions_of(one(tmp_path, kind, x, y, {}, table, x))
+
+
 def test_a_weight_off_0_that_the_runtime_refuses_is_named(tmp_path: Path) -> None:
     path = layer(tmp_path, weight((32, 3, 3, 16), zero=5), bias_of(32))
     with pytest.raises(CheckpointError, match=r"refuses .*A weight of CONV_2D is not quantized about 0"):
