@@ -150,11 +150,20 @@ PRESETS: dict[str, AttendNeXtConfig] = {
         classes=10,
         in_channels=1,
     ),
+    "attendnext_nano_arm": AttendNeXtConfig(
+        widths=(64, 64, 64, 64),
+        depths=(2, 2, 2, 1),
+        stem="patch",
+        stem_stride=2,
+        gate="sigmoid",
+        classes=10,
+        in_channels=1,
+    ),
 }
-"""`attendnext_xa` is the published member (2311.11656), `attendnext` our reconstruction for ImageNet,
-`attendnext_arm` and `attendnext_arm_s` are members whose columns fill the 16-wide tile of the int8 kernels for ARM (32
-and 16 channels a column in the stages with most pixels), found by the instructions of their layers there, and
-`attendnext_nano` one for images of 32x32 with one channel."""
+"""`attendnext_xa` is the published member (2311.11656), `attendnext` our reconstruction for ImageNet, and
+`attendnext_nano` a member for images of 32x32 with one channel. Those that end in `_arm` and `_arm_s` are members whose
+columns fill the 16-wide tile of the int8 kernels for ARM (32 or 16 channels each where most pixels are), chosen by the
+instructions of their layers there."""
 
 
 def attendnext_from_config(**fields: object) -> AttendNeXt:

@@ -17,7 +17,7 @@ from attendc.types import Architecture
 
 __all__ = ["PRESET_INPUTS", "build", "resolve"]
 
-PRESET_INPUTS = {"attendnext_nano": (1, 32, 32)}
+PRESET_INPUTS = {"attendnext_nano": (1, 32, 32), "attendnext_nano_arm": (1, 32, 32)}
 """(C, H, W) of the presets that are not for (3, 224, 224)."""
 
 FAMILY = "attendnext"

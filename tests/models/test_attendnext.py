@@ -80,6 +80,19 @@ def test_a_preset_has_its_known_number_of_macs(preset: str, classes: int, macs: 
     assert counter.get_total_flops() == 2 * macs  # a multiplication and an addition each
 
 
+def test_nanos_twin_for_arm_has_fewer_parameters_and_the_parameters_of_its_layers() -> None:
+    stem = layer(1, 32, 2)
+    opening_1, basic = layer(32, 64, 3, 4) + layer(64, 64, 3, 4) + layer(32, 64), 2 * layer(64, 64, 3, 4)
+    opening_2 = 2 * layer(64, 64, 3, 4) + layer(64, 64)
+    opening_3 = layer(64, 64) + layer(64, 64, 3, 4) + 2 * layer(64, 128)
+    opening_4 = layer(128, 64) + layer(64, 64, 3, 4) + layer(64, 128) + layer(128, 128)
+    bottleneck = layer(128, 64) + layer(64, 64, 3, 4) + layer(64, 128)
+    stages = opening_1 + basic + opening_2 + basic + opening_3 + bottleneck + opening_4
+    twin = params(without_memory("attendnext_nano_arm"))
+    assert twin == stem + stages + 128 * 10 + 10
+    assert twin < params(without_memory("attendnext_nano"))
+
+
 def test_a_spec_from_before_the_field_stem_gives_the_same_network() -> None:
     old = {k: v for k, v in dataclasses.asdict(PRESETS["attendnext_nano"]).items() if k != "stem"}
     assert attendnext_from_config(**old).config == PRESETS["attendnext_nano"]
@@ -119,9 +132,10 @@ def test_each_stage_condenses_the_image_as_published() -> None:
     assert shapes == [(32, 56, 56), (40, 56, 56), (84, 28, 28), (352, 14, 14), (744, 7, 7)]
 
 
-def test_nano_takes_gray_32x32_and_gives_ten_logits() -> None:
+@pytest.mark.parametrize("preset", ["attendnext_nano", "attendnext_nano_arm"])
+def test_the_nanos_take_gray_32x32_and_give_ten_logits(preset: str) -> None:
     x = torch.empty(2, 1, 32, 32, device="meta")
-    assert without_memory("attendnext_nano").eval()(x).shape == (2, 10)
+    assert without_memory(preset).eval()(x).shape == (2, 10)
 
 
 @pytest.mark.parametrize("depths", [(1, 1, 1, 1), (1, 2, 3, 2)])
@@ -158,7 +172,7 @@ def test_the_columns_of_the_published_members_are_four() -> None:
     assert {PRESETS[name].columns for name in ("attendnext", "attendnext_xa", "attendnext_nano")} == {4}
 
 
-@pytest.mark.parametrize("preset", ["attendnext_arm", "attendnext_arm_s"])
+@pytest.mark.parametrize("preset", ["attendnext_arm", "attendnext_arm_s", "attendnext_nano_arm"])
 def test_the_columns_of_the_members_for_arm_fill_the_tile_of_16(preset: str) -> None:
     per_column = {c.out_channels // c.groups for c in convs(without_memory(preset)) if c.groups > 1}
     assert [n for n in per_column if n % 16] == []
