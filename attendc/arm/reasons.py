@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attendc.converters.tflite_schema import op_name, type_name
+import numpy as np
+
+from attendc.converters.tflite_schema import constant, op_name, type_name
 
 __all__ = ["UNKNOWN", "why"]
 
@@ -126,6 +128,12 @@ class _Site:
         return any(graph.tensors[i] is self.outputs[0] for i in graph.outputs)
 
     @property
+    def pads_with_zero(self) -> bool:
+        """Return whether the third input, an int8 constant, is the zero point of the first."""
+        value = constant(self.model, self.inputs[2], np.int8) if type_name(self.inputs[2]) == "INT8" else None
+        return value is not None and _zeros(self.inputs[0]) == [int(value.reshape(-1)[0])]
+
+    @property
     def types(self) -> set[str]:
         return {type_name(t).lower() for t in self.data}
 
@@ -148,6 +156,8 @@ def _int16(site: _Site) -> Reason | None:
 def _no_case(site: _Site) -> Reason | None:
     if site.op in _BOTH or site.op in _FLOAT_ONLY:
         return None
+    if site.op == "PADV2" and site.pads_with_zero:
+        return "XNNPACK's delegate has no PADV2", "PAD is taken, and fills with the same: the real number 0"
     return f"XNNPACK's delegate has no {site.op}", _INSTEAD.get(site.op, "")
 
 

@@ -39,6 +39,14 @@ def layer(
     return write_ops(folder / "layer.tflite", tensors, [op], ["x"] if w.value is not None else ["x", "w"], "y")
 
 
+def padded(folder: Path, value: int) -> Path:
+    """Write a PADV2 by a number, of what has the zero point -128."""
+    x, y = (T((1, n, n, 16), zero=(-128,)) for n in (8, 10))
+    places = numbers((0, 0), (1, 1), (1, 1), (0, 0))
+    filling = T((), "int8", (), (), np.array(value, np.int8))
+    return one(folder, "PADV2", x, y, {}, "PadV2Options", places, filling)
+
+
 W, B = weight((32, 3, 3, 16), scales=32), bias_of(32, scales=32)
 DEPTHWISE = (1, 3, 3, 16)
 
@@ -92,6 +100,8 @@ FALLEN: dict[str, tuple[Callable[[Path], Path], str, str]] = {
         "has no RESIZE_NEAREST_NEIGHBOR",
         "RESIZE_BILINEAR",
     ),
+    "padding with the zero point": (lambda f: padded(f, -128), "has no PADV2", "PAD is taken, and fills with the same"),
+    "padding with another number": (lambda f: padded(f, 7), "has no PADV2", "PAD is taken; it fills with the real"),
     "squeeze": (
         lambda f: one(f, "SQUEEZE", T(SHAPE), T((8, 8, 16)), {"squeezeDims": [0]}, "SqueezeOptions"),
         "has no SQUEEZE",
