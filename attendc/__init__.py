@@ -17,10 +17,14 @@ or the whole way, cached and resumable, with a report:
 The public names are loaded when they are first used, so that importing the package, and `attendc --help`, cost nothing.
 """
 
+import os as _os
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Else onnxruntime, since 1.29, tells its maker of the files that it opens.
+_os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PUBLIC = {
     "AnalyzeConfig": "attendc.stages.analyze_config",
