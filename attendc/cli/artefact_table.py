@@ -64,7 +64,7 @@ def _print_cores(console: Console, report: dict[str, Any]) -> None:
         (
             one["runner"],
             str(one["images"]),
-            "identical" if one["identical"] else f"{one['differing_images']} images differ",
+            "identical" if one["identical"] else f"differ on {one['differing_images']}",
             f"{one['max_steps']:g}",
         )
         for one in report["on"]

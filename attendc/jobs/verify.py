@@ -85,14 +85,15 @@ def _tell(folder: Path, executed: Executed) -> None:
     kept = [gate for gate in before.get("gates", []) if gate["stage"] != "verify"]
     proof = {"verification": told["verification"], "gates": [*kept, *told["gates"]]}
     inputs = {**before["inputs"], "data": told["inputs"]["data"]}
-    manifest = {**before, **proof, "inputs": inputs, **_less_caveat(before)}
+    manifest = _without_caveat({**before, **proof, "inputs": inputs})
     pages = told_pages(manifest, evidence_of(executed))
     texts = {**pages, MANIFEST: manifest_text(manifest)}
     write_together({folder / name: text.encode() for name, text in texts.items()})
 
 
-def _less_caveat(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a manifest warns of, without that nobody has verified its files."""
-    caveat = [text for text in manifest.get("caveat", "").split("; ") if text != NOT_VERIFIED]
+def _without_caveat(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest that no longer says that nobody has verified its files; they themselves are as they were."""
+    caveat = "; ".join(text for text in manifest.get("caveat", "").split("; ") if text != NOT_VERIFIED)
     warnings = [text for text in manifest.get("warnings", []) if text != NOT_VERIFIED]
-    return {"caveat": "; ".join(caveat), "warnings": warnings}
+    rest = {key: value for key, value in manifest.items() if key != "caveat"}
+    return {**rest, "warnings": warnings, **({"caveat": caveat} if caveat else {})}

@@ -87,7 +87,7 @@ def core_table(manifest: Mapping[str, Any]) -> Table | None:
 
 def bytes_words(one: OnCore) -> str:
     """Return how the bytes of all outputs compare."""
-    return "identical" if one.identical else f"{count(one.differing_images)} images differ"
+    return "identical" if one.identical else f"differ on {count(one.differing_images)} of {count(one.images)} images"
 
 
 def _agreement(manifest: Mapping[str, Any], a: str, b: str) -> float | None:
