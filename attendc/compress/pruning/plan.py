@@ -16,11 +16,13 @@ class PrunePlan:
     kept: name of a group -> its channels that stay, ascending; a group that is not named stays whole.
     removed: names of the residual blocks that go.
     sizes: name of a group -> how many channels it has before.
+    columns: layer -> in how many columns it is written first, where they were narrower than a core's tile.
     """
 
     kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     sizes: dict[str, int] = field(default_factory=dict)
+    columns: dict[str, int] = field(default_factory=dict)
 
 
 def joined(first: PrunePlan, second: PrunePlan) -> PrunePlan:
@@ -28,7 +30,8 @@ def joined(first: PrunePlan, second: PrunePlan) -> PrunePlan:
     kept = dict(first.kept)
     for name, channels in second.kept.items():
         kept[name] = tuple(first.kept[name][c] for c in channels) if name in first.kept else channels
-    return PrunePlan(kept, (*first.removed, *second.removed), {**second.sizes, **first.sizes})
+    sizes, columns = {**second.sizes, **first.sizes}, {**first.columns, **second.columns}
+    return PrunePlan(kept, (*first.removed, *second.removed), sizes, columns)
 
 
 def plan_to_json(plan: PrunePlan) -> str:
@@ -38,7 +41,9 @@ def plan_to_json(plan: PrunePlan) -> str:
         for name, kept in plan.kept.items()
     ]
     layers = "{\n" + ",\n".join(rows) + "\n  }" if rows else "{}"
-    return f'{{\n  "version": 1,\n  "blocks_removed": {json.dumps(list(plan.removed))},\n  "layers": {layers}\n}}\n'
+    columns = f'  "columns": {json.dumps(plan.columns)},\n' if plan.columns else ""
+    removed = json.dumps(list(plan.removed))
+    return f'{{\n  "version": 1,\n{columns}  "blocks_removed": {removed},\n  "layers": {layers}\n}}\n'
 
 
 def plan_from_json(text: str) -> PrunePlan:
@@ -56,6 +61,7 @@ def plan_from_json(text: str) -> PrunePlan:
             {str(name): tuple(sorted({_channel(c) for c in row["keep"]})) for name, row in layers.items()},
             _blocks(content["blocks_removed"]),
             {str(name): int(row["of"]) for name, row in layers.items()},
+            {str(name): _channel(count) for name, count in content.get("columns", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as e:
         raise UsageError(

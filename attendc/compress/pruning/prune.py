@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
 
-from attendc.compress.pruning.amount import CORE_BUDGET
+from attendc.compress.pruning.amount import CORE_BUDGET, core_amount_of
 from attendc.compress.pruning.apply import apply_prune_plan
 from attendc.compress.pruning.budget import Budget, budget_of, core_budget_of
 from attendc.compress.pruning.core_cost import instructions_on
@@ -21,7 +22,8 @@ from attendc.compress.pruning.plan import PrunePlan, joined
 from attendc.compress.pruning.planner import Choice, choose
 from attendc.compress.pruning.recover import recover, refresh_batch_norms
 from attendc.compress.pruning.select import Rows, candidates_of, counts_by_hand, default_guard, ratios_by_hand
-from attendc.compress.pruning.shapes import Shapes, measure_shapes
+from attendc.compress.pruning.shapes import measure_shapes
+from attendc.compress.pruning.wider_columns import cheapest_columns, surgery_of_columns, with_columns
 from attendc.compress.step_row import step_row
 from attendc.context import Context
 from attendc.data.images import Dataset, Images, evenly
@@ -126,6 +128,16 @@ class _Rows:
         self.told.append(row)
 
 
+@dataclass(frozen=True)
+class _Begin:
+    """What the first round works on: the network, what of it can be pruned, the budget, and columns made wider."""
+
+    model: nn.Module
+    found: Dependencies
+    budget: Budget | None
+    columns: dict[str, int]
+
+
 def plan_pruning(
     model: nn.Module, task: PruneTask, options: PruneOptions, context: Context
 ) -> tuple[Choice, Dependencies]:
@@ -135,12 +147,12 @@ def plan_pruning(
         As `prune_network`.
     """
     _check_options(task, options)
-    found = find_dependencies(model, task.sample)
-    whole = replace(options, steps=1)
-    choice = _choice(model, found, task, options, _targets(model, found, task, whole)[0], context)
+    begin = _begin(model, task, options, None)
+    target = _targets(begin.found, begin.budget, replace(options, steps=1))[0]
+    choice = _choice(begin.model, begin.found, task, options, target, context)
     if choice.note:
         context.warn(choice.note)
-    return choice, found
+    return replace(choice, plan=replace(choice.plan, columns=begin.columns)), begin.found
 
 
 def prune_network(
@@ -159,11 +171,14 @@ def prune_network(
         CheckpointError: if the network cannot be grouped or does not run after a step.
     """
     _check_options(task, options, chosen=given is None)
-    found = start = find_dependencies(model, task.sample)
-    targets = [_Target(None)] if given else _targets(model, found, task, options)
-    now, plan, surgery = model, PrunePlan(), Surgery()
-    rows = _Rows(task, targets[0].budget)
+    begin = _begin(model, task, options, given)
+    found = start = begin.found
+    targets = [_Target(None)] if given else _targets(found, begin.budget, options)
+    now, plan, surgery = begin.model, PrunePlan(columns=begin.columns), surgery_of_columns(begin.model, begin.columns)
+    rows = _Rows(task, begin.budget)
     rows.add("as it was", model)
+    if begin.columns:
+        rows.add("columns made wider", now)
     rounds = []
     for index, target in enumerate(targets):
         if index:
@@ -215,10 +230,8 @@ def _check_options(task: PruneTask, options: PruneOptions, *, chosen: bool = Tru
         )
 
 
-def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: PruneOptions) -> list[_Target]:
+def _targets(found: Dependencies, whole: Budget | None, options: PruneOptions) -> list[_Target]:
     """Return what each round has to reach: equal factors of the budget, and of the parts by hand."""
-    shapes = measure_shapes(model, found.groups, task.sample)
-    whole = _budget(model, found, shapes, task, options)
     ratios, removed = ratios_by_hand(found, options.keep)
     targets = []
     for index in range(1, options.steps + 1):
@@ -229,16 +242,23 @@ def _targets(model: nn.Module, found: Dependencies, task: PruneTask, options: Pr
     return targets
 
 
-def _budget(
-    model: nn.Module, found: Dependencies, shapes: Shapes, task: PruneTask, options: PruneOptions
-) -> Budget | None:
-    if options.unit != CORE_BUDGET:
-        return budget_of(options.unit, options.amount, shapes) if options.unit else None
-
-    def cost_on(core: str) -> Cost:
-        return instructions_on(core, find_operators(model, task.preprocess, shapes, found.blocks))
-
-    return core_budget_of(options.amount, shapes, cost_on)
+def _begin(model: nn.Module, task: PruneTask, options: PruneOptions, given: PrunePlan | None) -> _Begin:
+    """Return what the first round works on; of a core's budget, and a plan of one, with the columns made wider."""
+    found = find_dependencies(model, task.sample)
+    columns: Mapping[str, int] = given.columns if given else {}
+    budget = None
+    if given is None and options.unit:
+        shapes = measure_shapes(model, found.groups, task.sample)
+        if options.unit == CORE_BUDGET:
+            operators = cache(lambda: find_operators(model, task.preprocess, shapes, found.blocks))
+            budget = core_budget_of(options.amount, shapes, lambda core: instructions_on(core, operators()))
+            columns = cheapest_columns(operators(), core_amount_of(options.amount)[0])
+        else:
+            budget = budget_of(options.unit, options.amount, shapes)
+    if columns:
+        model = with_columns(model, columns)
+        found = find_dependencies(model, task.sample)
+    return _Begin(model, found, budget, dict(columns))
 
 
 def _choice(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attendc.compress.pruning.budget import budget_of
-from attendc.compress.pruning.cost import BYTES_CHANNEL, BYTES_LAYER, COSTS, int8_bytes, params
+from attendc.compress.pruning.budget import budget_of, core_budget_of
+from attendc.compress.pruning.cost import BYTES_CHANNEL, BYTES_LAYER, COSTS, Cost, int8_bytes, macs, params
 from attendc.compress.pruning.shapes import LayerShape, Shapes
 from attendc.errors import UsageError
 
@@ -56,8 +56,36 @@ def test_nothing_and_the_whole_are_no_budgets(text: str) -> None:
 def test_an_unknown_unit_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'latency'") as e:
         budget_of("latency", "0.5", SHAPES)
-    assert "macs, params, bytes" in (e.value.hint or "")
+    assert "macs, params, bytes, budget (of a core)" in (e.value.hint or "")
 
 
 def test_a_budget_counts_what_it_limits() -> None:
     assert budget_of("params", "0.5", SHAPES).cost(SHAPES) == params(SHAPES) == 90_000
+
+
+# Of a core: here its instructions are as many as the MACs, 900 000
+
+
+def as_many_as_macs(core: str) -> Cost:
+    assert core == "cortex-a76"
+    return macs
+
+
+@pytest.mark.parametrize(("text", "limit"), [("cortex-a76:0.6", 540_000), ("cortex-a76:0.54M", 540_000)])
+def test_a_core_s_budget_falls_in_steps(text: str, limit: float) -> None:
+    budget = core_budget_of(text, SHAPES, as_many_as_macs)
+    assert (budget.limit, budget.whole, budget.in_steps) == (pytest.approx(limit), 900_000, True)
+    assert budget.unit == "instructions on cortex-a76"
+    assert not budget_of("macs", "0.6", SHAPES).in_steps
+
+
+def test_a_core_s_budget_is_below_the_whole() -> None:
+    with pytest.raises(UsageError, match="budget=cortex-a76:1M is not below the 900,000 of this network") as e:
+        core_budget_of("cortex-a76:1M", SHAPES, as_many_as_macs)
+    assert e.value.hint == "For example budget=cortex-a76:0.6"
+
+
+def test_without_a_core_nobody_knows_what_is_counted() -> None:
+    with pytest.raises(UsageError, match=r"budget=0.6 names no core") as e:
+        core_budget_of("0.6", SHAPES, as_many_as_macs)
+    assert "cortex-a76:0.6" in (e.value.hint or "")
