@@ -43,7 +43,7 @@ def padded(folder: Path, value: int) -> Path:
     """Write a PADV2 by a number, of what has the zero point -128."""
     x, y = (T((1, n, n, 16), zero=(-128,)) for n in (8, 10))
     places = numbers((0, 0), (1, 1), (1, 1), (0, 0))
-    filling = T((), "int8", (), (), np.array(value, np.int8))
+    filling = T((), "int8", zero=(-128,), value=np.array(value, np.int8))
     return one(folder, "PADV2", x, y, {}, "PadV2Options", places, filling)
 
 
