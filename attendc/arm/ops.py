@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import op_name, read_model, type_name
 
 __all__ = ["LAYERS", "SILU", "Op", "ops_of_model", "ops_of_tflite"]
@@ -82,11 +83,12 @@ class Op:
         return self.elements * each // skipped
 
 
+@names_damage
 def ops_of_tflite(path: Path) -> list[Op]:
     """Return the operators of a file in order.
 
     Raises:
-        CheckpointError: if it is no TFLite file.
+        CheckpointError: if it is no TFLite file, or damaged.
     """
     return ops_of_model(read_model(path))
 

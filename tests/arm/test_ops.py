@@ -123,3 +123,11 @@ def test_a_file_that_is_no_network(tmp_path: Path) -> None:
     path.write_bytes(b"not a network")
     with pytest.raises(CheckpointError, match="is no TFLite file"):
         ops_of_tflite(path)
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    net = Net("int8", (1, 4, 4, 8))
+    net.conv(8)
+    net.graph.operators[0].inputs = [999]
+    with pytest.raises(CheckpointError, match="is damaged"):
+        ops_of_tflite(net.write(tmp_path / "net.tflite"))
