@@ -66,10 +66,14 @@ def _softmax(net: Net) -> None:
     net.op("SOFTMAX", [net.last], net.tensor(net.shape(net.last), "", *_PROBABILITY), options)
 
 
-def _pad(net: Net) -> None:
+def _pad(net: Net, *, value: bool = False) -> None:
+    """Add a frame of zeros, or of a value."""
     n, h, w, c = net.shape(net.last)
-    amounts = net.integers([[0, 0], [1, 1], [1, 1], [0, 0]])
-    net.op("PAD", [net.last, amounts], net.tensor([n, h + 2, w + 2, c]), schema.PadOptionsT())
+    inputs = [net.last, net.integers([[0, 0], [1, 1], [1, 1], [0, 0]])]
+    if value:
+        inputs.append(net.constant(np.full([1], -128, net.dtype), [0.05] if net.dtype == "int8" else ()))
+    options = schema.PadV2OptionsT() if value else schema.PadOptionsT()
+    net.op("PADV2" if value else "PAD", inputs, net.tensor([n, h + 2, w + 2, c]), options)
 
 
 def _concatenate(net: Net) -> None:
@@ -156,6 +160,7 @@ PLAIN: Mapping[str, tuple[tuple[str, ...], Callable[[Net], object]]] = {
     "MAX_POOL_2D 2/2": (_BOTH, _pool("MAX_POOL_2D", 2, 2)),
     "MEAN": (_BOTH, _mean),
     "PAD": (_BOTH, _pad),
+    "PADV2": (_BOTH, partial(_pad, value=True)),
     "CONCATENATION": (_BOTH, _concatenate),
     "TRANSPOSE": (_BOTH, _transpose),
     "SLICE": (_BOTH, _slice),
