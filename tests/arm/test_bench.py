@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,6 +21,7 @@ from attendc.context import Context
 from attendc.errors import AttendcError, CheckpointError, ConversionError, UsageError
 from attendc.jobs.bench import BenchRequest, bench_files
 
+Entry = dict[str, Any]
 CHANNELS = 16
 CONV_MACS = SIDE * SIDE * CHANNELS**2
 
@@ -179,24 +180,6 @@ def test_layers_are_counted_in_as_many_processes_as_there_is_room_for(
     assert [layer.instructions for layer in layers] == pytest.approx(known(counted["chain"])[1][:3], abs=2_000)
 
 
-@pytest.mark.slow
-def test_entries_have_counts_or_times_and_never_both(folder: Path, arm_machine: Path, tmp_path: Path) -> None:
-    output = tmp_path / "bench.json"
-    files = (folder / "silu.tflite", folder / "chain.tflite")
-    request = BenchRequest(files, ("local,cortex-a72",), TimeOptions(warmup=1, runs=6), output=output)
-    entries = bench_files(request, Context())
-    assert [(entry["file"], entry["core"]) for entry in entries] == [
-        (str(file), place) for file in files for place in ("local", "cortex-a72")
-    ]
-    local, counted = entries[:2]
-    assert {"milliseconds", "low", "high", "runs", "warmup", "threads", "machine", "clock_mhz"} <= local.keys()
-    assert local["low"] <= local["milliseconds"] <= local["high"]
-    assert {"instructions", "partitions", "macs", "macs_per_instruction", "share_of_limit"} <= counted.keys()
-    assert not {"milliseconds", "runs"} & counted.keys()
-    assert not {"instructions", "partitions", "macs"} & local.keys()
-    assert json.loads(output.read_text()) == entries
-
-
 def onnx_conv(path: Path, *, quantized: bool) -> Path:
     """Write a 1x1 convolution of 16x16 with 16 inputs and outputs."""
     kind = onnx.TensorProto.INT8 if quantized else onnx.TensorProto.FLOAT
@@ -213,21 +196,43 @@ def onnx_conv(path: Path, *, quantized: bool) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def entries(folder: Path, arm_machine: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Entry]]:
+    """Return the entries of a TFLite file and two of ONNX, here and on the A72, by the names of the files."""
+    own = tmp_path_factory.mktemp("onnx")
+    onnx_files = (onnx_conv(own / f"{name}.onnx", quantized=name == "int8") for name in ("int8", "float32"))
+    request = BenchRequest(
+        (folder / "silu.tflite", *onnx_files), ("local,cortex-a72",), TimeOptions(warmup=1, runs=6), output=own / "json"
+    )
+    found = bench_files(request, Context())
+    assert json.loads((own / "json").read_text()) == found
+    return {stem: [e for e in found if Path(e["file"]).stem == stem] for stem in ("silu", "int8", "float32")}
+
+
 @pytest.mark.slow
-def test_onnx_has_products_and_no_partitions(arm_machine: Path, tmp_path: Path) -> None:
-    files = tuple(onnx_conv(tmp_path / f"{name}.onnx", quantized=name == "int8") for name in ("int8", "float32"))
-    found = bench_files(BenchRequest(files, ("cortex-a76",), layers=True), Context())
-    for entry, limit in zip(found, (16, 4), strict=True):
-        assert (entry["partitions"], entry["operators"], entry["macs"]) == (None, None, CONV_MACS)
-        assert entry["share_of_limit"] == pytest.approx(CONV_MACS / limit / entry["instructions"])
-        assert "layers" not in entry  # of TFLite files only
+@pytest.mark.parametrize("name", ["silu", "int8", "float32"])
+def test_entries_have_counts_or_times_and_never_both(entries: dict[str, list[Entry]], name: str) -> None:
+    local, counted = entries[name]
+    assert (local["core"], counted["core"]) == ("local", "cortex-a72")
+    assert {"milliseconds", "low", "high", "runs", "warmup", "threads", "machine", "clock_mhz"} <= local.keys()
+    assert local["low"] <= local["milliseconds"] <= local["high"]
+    assert {"instructions", "partitions", "macs", "macs_per_instruction", "share_of_limit"} <= counted.keys()
+    assert not {"milliseconds", "runs"} & counted.keys()
+    assert not {"instructions", "partitions", "macs"} & local.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "limit"), [("int8", 8), ("float32", 4)])
+def test_onnx_has_products_and_no_partitions(entries: dict[str, list[Entry]], name: str, limit: int) -> None:
+    entry = entries[name][1]
+    assert (entry["partitions"], entry["operators"], entry["macs"]) == (None, None, CONV_MACS)
+    assert entry["share_of_limit"] == pytest.approx(CONV_MACS / limit / entry["instructions"])
 
 
 @pytest.mark.slow
 def test_a_file_that_no_runtime_takes_is_named(tmp_path: Path, arm_machine: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"no model")
-    for place in ("cortex-a76", "local"):
-        with pytest.raises(
-            ConversionError, match=rf"runtime on {re.escape(place)} cannot run .*no\.onnx: InvalidProto"
-        ):
-            bench([tmp_path / "no.onnx"], [place], TimeOptions(runs=6), Context())
+    said: list[str] = []
+    with pytest.raises(ConversionError, match=r"runtime on cortex-a76 cannot run .*no\.onnx: InvalidProto"):
+        bench([tmp_path / "no.onnx"], ["cortex-a76"], TimeOptions(), Context(say=said.append), layers=True)
+    assert said[0].startswith("layers are told of TFLite files only")
