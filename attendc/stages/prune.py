@@ -14,7 +14,7 @@ from torch import nn
 from attendc.artefacts import checkpoint_entry
 from attendc.checkpoint import save_checkpoint
 from attendc.compress.capture import check_classifier, probe
-from attendc.compress.pruning.amount import unit_of
+from attendc.compress.pruning.amount import as_typed, unit_of
 from attendc.compress.pruning.dependencies import Dependencies
 from attendc.compress.pruning.plan import PrunePlan, plan_from_json, plan_to_json
 from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, plan_pruning, prune_network
@@ -125,7 +125,7 @@ def _with_core(config: PruneConfig, core: str) -> PruneConfig:
     """Return the config whose budget names a core: the recipe's, if it names none itself."""
     if config.budget is None or not core or ":" in str(config.budget):
         return config
-    return dataclasses.replace(config, budget=f"{core}:{_amount(config.budget)}")
+    return dataclasses.replace(config, budget=f"{core}:{as_typed(config.budget)}")
 
 
 def prune_options(config: PruneConfig) -> PruneOptions:
@@ -137,7 +137,7 @@ def prune_options(config: PruneConfig) -> PruneOptions:
     budgets = [name for name in _BUDGETS if getattr(config, name) is not None]
     if len(budgets) > 1:
         raise UsageError(f"{' and '.join(budgets)} are two budgets", hint="Give one of them")
-    unit, amount = (budgets[0], _amount(getattr(config, budgets[0]))) if budgets else ("", "")
+    unit, amount = (budgets[0], as_typed(getattr(config, budgets[0]))) if budgets else ("", "")
     if not budgets and not config.keep and not config.plan:
         raise UsageError("nothing says how much to prune", hint=_HOW_MUCH)
     return PruneOptions(
@@ -174,11 +174,6 @@ def prune_config(options: PruneOptions, **more: Any) -> PruneConfig:
         **loop,
         **more,
     )
-
-
-def _amount(value: str | float) -> str:
-    """Return an amount as it is typed: 6e6 in YAML is 6000000."""
-    return str(int(value)) if isinstance(value, float) and value >= 1 and value.is_integer() else str(value)
 
 
 def _choice(opened: Opened, config: PruneConfig, folder: Path, context: Context) -> Made:

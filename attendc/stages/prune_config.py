@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from attendc.compress.pruning.amount import core_amount_of
+from attendc.compress.pruning.amount import as_typed, core_amount_of
 from attendc.recipe import CHECKED
 
 __all__ = ["PruneConfig"]
@@ -74,4 +74,4 @@ class PruneConfig:
             UsageError: if there is no such core, or no amount.
         """
         if self.budget is not None:
-            core_amount_of(str(self.budget))
+            core_amount_of(as_typed(self.budget))

@@ -57,7 +57,7 @@ class StageType:
 
 STAGES: dict[str, StageType] = {
     "train": StageType(TrainConfig, "attendc.stages.train"),
-    "prune": StageType(PruneConfig, "attendc.stages.prune", reads=("plan",)),
+    "prune": StageType(PruneConfig, "attendc.stages.prune", reads=("plan",), reads_core=True),
     "mask": StageType(MaskConfig, "attendc.stages.mask"),
     "simplify": StageType(SimplifyConfig, "attendc.stages.simplify"),
     "quantize": StageType(QuantizeConfig, "attendc.stages.quantize", stamps=True),

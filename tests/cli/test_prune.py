@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -167,6 +168,27 @@ def test_a_plan_can_be_looked_at_kept_and_applied(
     assert json.loads(output.with_suffix(".plan.json").read_text()) == json.loads(plan.read_text())
 
 
+def test_a_core_s_budget_is_told_in_its_instructions(
+    prune: Prune, output: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert prune("--budget=cortex-a72:0.9") == 0
+    out, _ = capfd.readouterr()
+    manifest = manifest_of(output)
+    budget, steps = manifest["rounds"][0]["budget"], manifest["steps"]
+    assert budget["unit"] == "instructions on cortex-a72"
+    assert budget["limit"] == pytest.approx(0.9 * budget["whole"])
+    assert steps[0]["instructions"] == round(budget["whole"])
+    assert steps[-1]["instructions"] == round(manifest["rounds"][0]["cost"]) <= budget["limit"]
+    assert "instructions, estimated" in " ".join(out.split())
+    assert cells(out)[0][1:3] == [f"{steps[0]['instructions']:,}", "1.000"]
+
+
+def test_a_plan_tells_what_is_left_for_the_core(prune: Prune, capfd: pytest.CaptureFixture[str], output: Path) -> None:
+    assert prune("--budget=cortex-a72:0.9", "--plan-only", f"-o{output.with_name('plan.json')}") == 0
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"[\d,]+ instructions on cortex-a72 are left, 0\.[678]\d\d of the whole, as estimated", last)
+
+
 def test_a_plan_without_an_output_is_only_shown(
     small_checkpoint: Path, small_npz: Path, tmp_path: Path, temporary: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +251,13 @@ def test_masks_leave_the_costs_and_say_that_nothing_runs_faster(
         (["--macs=8k"], "error: macs=8k is not below the 7,528 of this network. For example macs=0.5"),
         (["--macs=0"], "error: macs=0 is not below"),
         (["--macs=3k"], "error: the budget macs=3k cannot be met: nothing more can go: 3,610 macs are left"),
+        (["--budget=cortex-a76"], "error: budget=cortex-a76 is no budget. Give a core and a part of its instructions"),
+        (["--budget=cortex-a76:half"], "error: budget=cortex-a76:half is no budget"),
+        (["--budget=cortex-67:0.6"], "error: no core 'cortex-67'. Did you mean cortex-a76?"),
+        (["--budget=0.6"], "error: budget=0.6 names no core. For example budget=cortex-a76:0.6"),
+        (["--budget=cortex-a76:90G"], "error: budget=cortex-a76:90G is not below the "),
+        (["--macs=0.5", "--budget=cortex-a76:0.6"], "error: --macs and --budget are two budgets. Give one of them"),
+        (["--budget=cortex-a76:0.6", "--two-four"], "error: masks do not go with --budget"),
         (["--unstructured=nan"], "Invalid value for '--unstructured': nan is not a finite number"),
         (["--macs=0.7", "--seed=-1"], "-1 is not in the range 0<=x<=4294967295"),
         (["--macs=0.7", "--seed=18446744073709551616"], "is not in the range 0<=x<=4294967295"),

@@ -9,7 +9,7 @@ from attendc.amounts import UNITS
 from attendc.arm.cores import core_of
 from attendc.errors import UsageError
 
-__all__ = ["CORE_BUDGET", "Amount", "amount_of", "core_amount_of", "unit_of"]
+__all__ = ["CORE_BUDGET", "Amount", "amount_of", "as_typed", "core_amount_of", "unit_of"]
 
 CORE_BUDGET = "budget"
 """What a budget in a core's instructions is called where one in MACs is called `macs`."""
@@ -58,6 +58,11 @@ def core_amount_of(text: str) -> tuple[str, Amount]:
             hint="Give a core and a part of its instructions, or so many: cortex-a76:0.6, cortex-a76:40M",
         )
     return core, amount
+
+
+def as_typed(value: str | float) -> str:
+    """Return an amount as it is typed: 6e6 in YAML is 6000000."""
+    return str(int(value)) if isinstance(value, float) and value >= 1 and value.is_integer() else str(value)
 
 
 def unit_of(name: str, text: str) -> str:
