@@ -13,7 +13,7 @@ from arm.bench_nets import SIDE, chain, gated, plain_conv, silu_net
 
 from attendc.arm.bench import bench, files_of, places_of
 from attendc.arm.cores import core_of
-from attendc.arm.layers import count_layers
+from attendc.arm.layers import _Point, _sound, count_layers
 from attendc.arm.limits import least_instructions, macs_an_instruction
 from attendc.arm.measured import Measured
 from attendc.arm.timing import TimeOptions
@@ -166,6 +166,21 @@ def test_the_share_of_the_limit_is_products_by_sixteen_by_instructions(counted: 
     instructions, _ = known(counted["chain"])
     assert counted["chain"].share_of_limit == pytest.approx(9 * CONV_MACS / 16 / instructions)
     assert counted["chain"].macs_per_instruction == pytest.approx(9 * CONV_MACS / instructions)
+
+
+@pytest.mark.parametrize(
+    ("points", "kept"),
+    [
+        ([(0, 10, 0), (1, 50, 1), (2, 90, 1), (3, 95, 2)], [0, 1, 2, 3]),
+        ([(0, 10, 0), (1, 50, 1), (2, 45, 1), (3, 95, 1)], [0, 2, 3]),  # one layer costs more than two
+        ([(0, 10, 0), (1, 50, 1), (2, 60, 1), (3, 48, 1)], [0, 3]),  # and than three
+        ([(0, 10, 0), (1, 50, 2), (2, 60, 1), (3, 95, 1)], [0, 2, 3]),  # cut there, XNNPACK breaks off once more
+    ],
+)
+def test_layers_that_a_cut_makes_dearer_are_joined_with_the_next(
+    points: list[tuple[int, int, int]], kept: list[int]
+) -> None:
+    assert [point.layers for point in _sound([_Point(*point) for point in points])] == kept
 
 
 @pytest.mark.slow
