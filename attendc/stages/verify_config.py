@@ -28,5 +28,5 @@ class VerifyConfig:
     gate: bool = True
     """Fail the run where one of these does not hold; false: say so and go on."""
     on: tuple[CoreName, ...] = ()
-    """Emulated ARM cores that run the TFLite and ONNX files on the same images; an image takes some hundred times as long
-    there. Default: none."""
+    """Emulated ARM cores that run the TFLite and ONNX files on the same images; one takes a hundred times as long.
+    Default: none."""
