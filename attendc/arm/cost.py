@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -44,19 +45,28 @@ def tile_of(core: str, dtype: str = "int8") -> Tile:
 def instructions(op: Op, core: str) -> float:
     """Return the instructions of one operator in one inference.
 
-    What was not measured costs what the operators that LiteRT computes itself cost an element, and a layer of another
-    type what it costs in float32; `is_measured` tells.
+    A layer that was not measured costs what the nearest convolution does; anything else what the operators that LiteRT
+    computes itself cost an element. `is_measured` tells.
 
     Raises:
         UsageError: if no core is called so.
     """
-    tile = tile_of(core, op.dtype)
-    row = _table()["kinds"].get(row_of(op, tile))
-    if row is None and op.kind in LAYERS:
-        row = _table()["kinds"].get(row_of(op, tile, dtype="float32"))
+    known = _nearest(op) if op.kind in LAYERS and not is_measured(op) else op
+    tile = tile_of(core, known.dtype)
+    row = _table()["kinds"].get(row_of(known, tile))
     if row is None:
         return float(_table()["fallback"][core] * op.elements)
-    return float(sum(a * b for a, b in zip(row["cores"][core], features(op, tile), strict=True)))
+    return float(sum(a * b for a, b in zip(row["cores"][core], features(known, tile), strict=True)))
+
+
+def _nearest(op: Op) -> Op:
+    """Return a convolution of as many multiply-accumulates; types other than int8 go as float32."""
+    kernel = op.kernel
+    if op.kind == "TRANSPOSE_CONV":  # each output is met by one in `stride` of the kernel's rows and columns
+        kernel = (-(-op.kernel[0] // op.stride[0]), -(-op.kernel[1] // op.stride[1]))
+    stride = (1, 1) if op.kind == "TRANSPOSE_CONV" else op.stride
+    kind = op.kind if op.kind in _LAYERS else "CONV_2D"
+    return replace(op, kind=kind, kernel=kernel, stride=stride, dtype="int8" if op.dtype == "int8" else "float32")
 
 
 def predict(ops: Sequence[Op], core: str) -> float:

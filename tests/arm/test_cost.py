@@ -94,6 +94,14 @@ def test_an_operator_that_was_never_measured_is_said_to_be_so_and_costs_by_its_e
     )
 
 
+def test_a_transposed_convolution_goes_as_one_of_as_many_multiply_accumulates() -> None:
+    op = Op("TRANSPOSE_CONV", "int8", 32, 16, 1, (4, 4), (2, 2), 28, 28)
+    dense = Op("CONV_2D", "int8", 32, 16, 1, (2, 2), (1, 1), 28, 28)
+    assert not is_measured(op)
+    assert op.macs == dense.macs
+    assert instructions(op, A76) == instructions(dense, A76)
+
+
 def test_an_unknown_core() -> None:
     with pytest.raises(UsageError, match="no core 'cortex-a7x'"):
         instructions(column(16), "cortex-a7x")
