@@ -22,10 +22,13 @@ from attendc.compress.pruning.shapes import LayerShape, Shapes
 from attendc.compress.rules import RULES, fused_activation
 from attendc.types import Preprocess
 
-__all__ = ["Operator", "find_operators"]
+__all__ = ["Operator", "find_operators", "written"]
 
 aten = torch.ops.aten
 Overload = torch._ops.OpOverload
+
+_TILE = 8
+"""Outputs that `attendc.converters.tflite_columns` fills up with whole columns."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Operator:
     """One operator of the file.
 
     Attributes:
-        op: what it is in the network as it was looked at.
+        op: what it is in the network as it was looked at, with the columns of the network.
         layer: whose weights it has; empty: nobody's that can be pruned.
         follows: layers whose outputs its channels are, all that meet in a residual sum. Empty: as many stay.
         within: a layer of each block around it. It goes with any of them.
@@ -49,10 +52,11 @@ class Operator:
         if any(name not in shapes for name in self.within):
             return None
         if self.layer:
-            return self._of_layer(shapes[self.layer])
+            return written(self._of_layer(shapes[self.layer]))
         channels = next((shapes[name].outputs for name in self.follows if name in shapes), self.op.outputs)
         groups = channels if self.op.groups > 1 else 1  # of a pool, written as a depthwise convolution
-        return replace(self.op, inputs=channels, outputs=channels, groups=groups) if self.follows else self.op
+        now = replace(self.op, inputs=channels, outputs=channels, groups=groups) if self.follows else self.op
+        return written(now)
 
     def _of_layer(self, now: LayerShape) -> Op:
         kind = self.op.kind
@@ -116,6 +120,15 @@ class _Reader:
         before = {name for source in node.all_input_nodes for name in self.follows.get(source, ())}
         same = [name for name in before if self.shapes[name].outputs in _sizes(node)[1:]]
         return tuple(sorted(same, key=self.place.__getitem__, reverse=True))
+
+
+def written(op: Op) -> Op:
+    """Return a convolution as it stands in the file, where columns that fit into one tile of 8 outputs are joined."""
+    if op.kind != "CONV_2D" or op.groups == 1:
+        return op
+    width = op.outputs // op.groups
+    together = max(n for n in range(1, op.groups + 1) if op.groups % n == 0 and (n == 1 or n * width <= _TILE))
+    return replace(op, groups=op.groups // together)
 
 
 def _kind(node: fx.Node) -> str:

@@ -122,7 +122,8 @@ class _Search:
     ) -> None:
         self.shapes, self.everything, self.candidates = shapes, everything, candidates
         self._cost, self._in_steps = budget.cost, budget.in_steps
-        self.whole = budget.cost(shapes)
+        # Where columns were made wider first, the whole is what the network cost before.
+        self.whole = budget.whole if budget.in_steps else budget.cost(shapes)
 
     def cost(self, state: _State) -> float:
         return self._cost(self._shrunk(state))
@@ -169,13 +170,14 @@ class _Search:
         cost = self.cost(state)
         best: tuple[float, _Move] | None = None
         for group in self.candidates.groups:
-            for move in self._returns(group, state):
+            for move in self._returns(group, state):  # ever finer: the first that fits in
                 added = self.cost(move.state) - cost
                 if cost + added > limit or move.lost >= 0:
                     continue
                 ratio = -move.lost / max(added, 1.0)
                 if best is None or ratio > best[0]:
                     best = (ratio, move)
+                break
         return best[1] if best else None
 
     def _shrunk(self, state: _State) -> Shapes:

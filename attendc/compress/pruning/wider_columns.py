@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from attendc.arm.cost import instructions
 from attendc.compress.passes.convolutions import dense
-from attendc.compress.pruning.operators import Operator
+from attendc.compress.pruning.operators import Operator, written
 from attendc.errors import UsageError
 from attendc.models.surgery import layer_shape, operate
 from attendc.types import Surgery
@@ -31,7 +31,7 @@ def cheapest_columns(operators: Iterable[Operator], core: str) -> dict[str, int]
         if not operator.layer or op.kind != "CONV_2D" or op.groups == 1:
             continue
         counts = [n for n in range(op.groups, 0, -1) if op.groups % n == 0]
-        best = min(counts, key=lambda n: instructions(replace(op, groups=n), core))
+        best = min(counts, key=lambda n: instructions(written(replace(op, groups=n)), core))
         if best < op.groups:
             found[operator.layer] = best
     return found
