@@ -13,9 +13,9 @@ from attendc.converters.read_tflite import tflite_quant_table
 from attendc.converters.read_torchscript import torchscript_quant_table
 from attendc.derived import dynamic_graph, int16_graph
 from attendc.qdq import quant_table
-from attendc.same_layer import is_widened
+from attendc.same_layer import is_same_mean, is_widened, takes_mean
 from attendc.targets import Candidate, family_of
-from attendc.types import QuantTable
+from attendc.types import Layer, QuantTable
 
 __all__ = ["read_back", "reference_graph", "unequal_layers", "unequal_scales"]
 
@@ -72,16 +72,22 @@ def unequal_scales(expected: QuantTable, found: QuantTable) -> str:
 def unequal_layers(expected: QuantTable, found: QuantTable) -> str:
     """Return a sentence on layers whose weights, scales or biases differ, empty if there are none.
 
-    A layer may have zeros between its weights that the graph's has not: see `tflite_rows` and `tflite_columns`.
+    A layer may have zeros between its weights that the graph's has not: see `tflite_rows` and `tflite_columns`. A mean
+    of an image is a layer of the graph where it was a pool, see `tflite_pools`, and none where it was a mean there too.
     """
     theirs = list(found.layers.values())
     lost = []
     for name, layer in expected.layers.items():
-        same = next((other for other in theirs if other == layer or is_widened(layer, other)), None)
+        same = next((other for other in theirs if _is_same(layer, other)), None)
         if same is None:
             lost.append(name)
         else:
             theirs.remove(same)
-    if not lost and not theirs:
+    new = [other for other in theirs if not takes_mean(other)]
+    if not lost and not new:
         return ""
-    return f"the integers of {len(lost)} layers differ: {', '.join(lost[:3]) or f'{len(theirs)} are new'}"
+    return f"the integers of {len(lost)} layers differ: {', '.join(lost[:3]) or f'{len(new)} are new'}"
+
+
+def _is_same(layer: Layer, other: Layer) -> bool:
+    return other == layer or is_widened(layer, other) or is_same_mean(layer, other)

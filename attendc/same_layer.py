@@ -1,12 +1,40 @@
-"""Whether a layer of an artefact is one of the graph's with zeros put between its weights."""
+"""Whether a layer of an artefact is one of the graph's in another form: zeros between its weights, or no weights."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from attendc.types import Layer
 
-__all__ = ["is_widened"]
+__all__ = ["is_same_mean", "is_widened", "mean_layer", "takes_mean"]
+
+_LARGEST = 127
+_ROUNDING = 1e-6
+"""Of a scale in float32, as a part of it."""
+
+
+def mean_layer(channels: int, height: int, width: int) -> Layer:
+    """Return the depthwise convolution that stands for the mean of each channel's image."""
+    taps = height * width
+    weight = np.full((channels, 1, height, width), _LARGEST, np.int8)
+    scale = float(np.float32(1 / taps / _LARGEST))
+    return Layer(weight.tobytes(), weight.shape, (scale,) * channels, (0,) * channels)
+
+
+def takes_mean(layer: Layer) -> bool:
+    """Return whether each output is the mean of what it looks at in one channel."""
+    if len(layer.shape) != 4 or layer.shape[1] != 1 or any(layer.bias):
+        return False
+    weight = np.frombuffer(layer.weight, np.int8)
+    shares = np.array(layer.scale) * float(weight[0]) * math.prod(layer.shape[2:])
+    return bool((weight == weight[0]).all() and (abs(shares - 1) <= _ROUNDING).all())
+
+
+def is_same_mean(layer: Layer, other: Layer) -> bool:
+    """Return whether both take the mean of windows of one size in as many channels."""
+    return layer.shape == other.shape and takes_mean(layer) and takes_mean(other)
 
 
 def is_widened(layer: Layer, other: Layer) -> bool:

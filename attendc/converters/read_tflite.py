@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attendc.converters.damage import names_damage
+from attendc.converters.tflite_pools import is_mean_of_image
 from attendc.converters.tflite_rows import channels_of_pixels
 from attendc.converters.tflite_schema import (
     METADATA_NAME,
@@ -20,6 +21,7 @@ from attendc.converters.tflite_schema import (
     read_model,
     type_name,
 )
+from attendc.same_layer import mean_layer
 from attendc.types import Layer, QuantTable
 
 __all__ = ["float_operators", "inspect_tflite", "tflite_quant_table"]
@@ -73,7 +75,8 @@ def float_operators(model: Any) -> list[str]:
 def tflite_quant_table(path: Path) -> QuantTable:
     """Return every (scale, zero point) of the computed tensors and the integers of every layer, by tensor name.
 
-    Of a dynamic-range file there are layers only, their biases real numbers.
+    Of a dynamic-range file there are layers only, their biases real numbers. A mean of an image is the
+    layer that it was made of.
     """
     model = read_model(path)
     found = quantized_layers(model)
@@ -84,7 +87,14 @@ def tflite_quant_table(path: Path) -> QuantTable:
         if type_name(t) in ("INT8", "INT16") and i not in weights
     }
     layers = {f"{op_name(model, o)}#{o.outputs[0]}": _layer(model, o, i) for o, i in found}
-    return QuantTable(activations, layers)
+    return QuantTable(activations, layers | _means(model))
+
+
+def _means(model: Any) -> dict[str, Layer]:
+    graph = model.subgraphs[0]
+    found = [o for o in graph.operators if is_mean_of_image(model, o)]
+    shapes = {f"MEAN#{o.outputs[0]}": [int(s) for s in graph.tensors[o.inputs[0]].shape] for o in found}
+    return {name: mean_layer(channels, height, width) for name, (_, height, width, channels) in shapes.items()}
 
 
 def _layer(model: Any, operator: Any, index: int) -> Layer:

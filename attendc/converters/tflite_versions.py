@@ -53,7 +53,7 @@ _INT16 = {
     "UNPACK": 4,
 }
 """With an int16 tensor."""
-_INT8 = {"CONV_2D": 3, "PAD": 2}
+_INT8 = {"CONV_2D": 3, "MEAN": 2, "PAD": 2}
 """With int8 input, as far as attendc writes operators that the converter has not written before."""
 _HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}
 """Float input and output, an int8 weight with a scale per channel."""

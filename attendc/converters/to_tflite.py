@@ -23,6 +23,8 @@ from attendc.converters.tflite_float16 import halve_weights
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_io import Io, set_io
 from attendc.converters.tflite_layout import dequantize_for_each_reader, linear_in_two_dimensions, teach_layouts
+from attendc.converters.tflite_pads import pad_with_zero_points
+from attendc.converters.tflite_pools import means_of_images
 from attendc.converters.tflite_resize import read_pixels_as_torch
 from attendc.converters.tflite_rows import read_wide_rows
 from attendc.converters.tflite_schema import METADATA_NAME, op_name, read_model, write_model
@@ -35,6 +37,8 @@ __all__ = ["write_tflite"]
 
 _QUANTIZED = ("int8", "dynamic", "int16")
 """The dtypes that are made from the quantized graph."""
+_BY_XNNPACK = ("int8", "dynamic")
+"""Those of them that XNNPACK runs, and so gain by what is written for its kernels."""
 
 
 class _Nhwc(nn.Module):
@@ -75,6 +79,9 @@ def write_tflite(
         beside.write_bytes(converted or convert_graph(graph, stamp.preprocess, quantized=stamp.dtype in _QUANTIZED))
         model = read_model(beside)
         read_pixels_as_torch(model)
+        if stamp.dtype in _BY_XNNPACK:
+            pad_with_zero_points(model)
+            means_of_images(model)
         notes = _change_types(model, stamp.dtype, io)
         _spare_instructions(model, stamp.dtype)
         if stamp.dtype == "float16":
