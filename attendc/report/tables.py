@@ -174,12 +174,14 @@ def ops_tables(rows: Sequence[Artefact]) -> list[Table]:
 
 def step_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row for each step of pruning."""
-    heads = (*_words("step"), *_numbers("MACs", "part", "parameters", "part", "accuracy"))
     first = steps[0]
+    counts = {"instructions": "instructions, estimated"} if "instructions" in first else {}
+    counts |= {"macs": "MACs", "params": "parameters"}
+    heads = (*_words("step"), *_numbers(*(head for name in counts.values() for head in (name, "part")), "accuracy"))
     rows = (
         (
             _word(row.get("step")),
-            *(cell for key in ("macs", "params") for cell in _with_part(row.get(key), first.get(key))),
+            *(cell for key in counts for cell in _with_part(row.get(key), first.get(key))),
             (percent(row.get("accuracy")), row.get("accuracy")),
         )
         for row in steps
