@@ -53,14 +53,14 @@ _PUBLIC = {
     "Run": "attendc.runner.run",
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
-    "SetupRequest": "attendc.arm.setup",
+    "SetupRequest": "attendc.arm.machine.setup",
     "SimplifyConfig": "attendc.stages.simplify_config",
     "SimplifyRequest": "attendc.jobs.simplify",
-    "SshOptions": "attendc.arm.ssh_host",
+    "SshOptions": "attendc.arm.board.host",
     "StageCache": "attendc.runner.cache",
     "StageEntry": "attendc.recipe",
     "TargetSection": "attendc.recipe",
-    "TimeOptions": "attendc.arm.timing",
+    "TimeOptions": "attendc.arm.measure.timing",
     "TrainConfig": "attendc.stages.train_config",
     "TrainOptions": "attendc.train",
     "TrainRequest": "attendc.jobs.train",
@@ -103,7 +103,7 @@ _PUBLIC = {
     "recipe_to_yaml": "attendc.reader.write",
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
-    "setup_arm": "attendc.arm.setup",
+    "setup_arm": "attendc.arm.machine.setup",
     "shipped_recipes": "attendc.reader.sources",
     "simplify": "attendc.stages.simplify",
     "simplify_recipe": "attendc.jobs.simplify",
@@ -119,10 +119,10 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what runs
+    from attendc.arm.board.host import SshOptions as SshOptions
     from attendc.arm.cores import CORES as CORES
-    from attendc.arm.setup import SetupRequest as SetupRequest, setup_arm as setup_arm
-    from attendc.arm.ssh_host import SshOptions as SshOptions
-    from attendc.arm.timing import TimeOptions as TimeOptions
+    from attendc.arm.machine.setup import SetupRequest as SetupRequest, setup_arm as setup_arm
+    from attendc.arm.measure.timing import TimeOptions as TimeOptions
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context

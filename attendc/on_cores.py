@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.context import Context
 from attendc.data.images import Images
 from attendc.data.preprocess import batches

@@ -24,10 +24,10 @@ from arm_networks import Network, opened
 from arm_tools import attendc_files
 from torch import nn
 
-from attendc.arm.check import Checked, check_file
+from attendc.arm.check.check import Checked, check_file
+from attendc.arm.check.reasons import UNKNOWN
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
-from attendc.arm.reasons import UNKNOWN
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.models.attendnext import attendnext_from_config
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

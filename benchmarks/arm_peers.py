@@ -20,7 +20,7 @@ from arm_networks import NETWORKS, Network, opened
 from arm_tools import TOOLS, attendc_files, images_for
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.errors import AttendcError, ConversionError
 from attendc.metrics import count_macs
 

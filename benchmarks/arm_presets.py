@@ -19,7 +19,7 @@ from pathlib import Path
 from arm_tools import attendc_files
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.errors import UsageError
 from attendc.metrics import count_macs
 from attendc.opening import CheckpointRequest, Opened, open_checkpoint

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.compress.pruning.prune import PruneOptions
 from attendc.compress.pruning.recover import RECOVER_OPTIONS
 from attendc.context import Context

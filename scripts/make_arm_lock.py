@@ -1,4 +1,4 @@
-"""Make attendc/arm/lock.json anew: what Debian's archive has now, and the wheels of the versions in constraints.txt.
+"""Make attendc/arm/machine/lock.json anew: what Debian has now, and the wheels of the versions in constraints.txt.
 
     python scripts/make_arm_lock.py
 
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from attendc.arm.apt import Apt
-from attendc.arm.lock import LOCK_PATH, Kind, Package
-from attendc.arm.wheels import pip_download
+from attendc.arm.machine.apt import Apt
+from attendc.arm.machine.lock import LOCK_PATH, Kind, Package
+from attendc.arm.machine.wheels import pip_download
 from attendc.files import sha256
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""Measure what operators cost on the emulated cores, and fit attendc/arm/cost_table.json to it.
+"""Measure what operators cost on the emulated cores, and fit attendc/arm/cost/table.json to it.
 
     python scripts/measure_arm_costs.py                        # measures what is not measured yet, and fits
     python scripts/measure_arm_costs.py --core cortex-a72      # measures one core only, fits nothing
@@ -28,14 +28,14 @@ from arm_costs.grid import Case, cases
 from arm_costs.validate import validate
 
 from attendc.arm.cores import CORES
-from attendc.arm.cost import row_of
-from attendc.arm.cost_features import Tile
-from attendc.arm.emulator import Answer, Task, emulate
-from attendc.arm.lock import read_lock
+from attendc.arm.cost.cost import row_of
+from attendc.arm.cost.features import Tile
+from attendc.arm.emulation.emulator import Answer, Task, emulate
+from attendc.arm.machine.lock import read_lock
 from attendc.arm.ops import Op, ops_of_model
 from attendc.files import cache_folder
 
-TABLE = Path(__file__).parent.parent / "attendc" / "arm" / "cost_table.json"
+TABLE = Path(__file__).parent.parent / "attendc" / "arm" / "cost" / "table.json"
 DTYPES = ("int8", "float32")
 _AT_A_TIME = 150
 """Files in one process of the emulator; what was counted is kept after each."""
@@ -204,7 +204,7 @@ def _about(counts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a reader of the table must know."""
     return {
         "made_by": "scripts/measure_arm_costs.py",
-        "what": "instructions of one inference with one thread; coefficients of the features of cost_features.py",
+        "what": "instructions of one inference with one thread; coefficients of the features of arm/cost/features.py",
         "runtime": {p.name: p.version for p in read_lock().packages if p.name in _RUNTIME},
         "cases": {core: sum(not isinstance(count, str) for count in found.values()) for core, found in counts.items()},
         "errors": "percent, median and 90th percentile, of every fourth case by a fit of the others",

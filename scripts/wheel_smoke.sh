@@ -42,7 +42,7 @@ assert version("attendc") == attendc.__version__
 names = zipfile.ZipFile(wheel).namelist()
 folders = {name.split("/")[0] for name in names}
 assert folders == {"attendc", f"attendc-{attendc.__version__}.dist-info"}, f"the wheel holds {folders}"
-for name in ("lock.json", "guest/count.c", "guest/work.py"):
+for name in ("machine/lock.json", "cost/table.json", "guest/count.c", "guest/work.py"):
     assert f"attendc/arm/{name}" in names, f"the wheel lacks attendc/arm/{name}"
 
 data = load_dataset("fashion-mnist-mini")

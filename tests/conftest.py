@@ -15,8 +15,8 @@ from arm.machines import required
 from nets import NANO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
 from torch import Tensor
 
-from attendc.arm.setup import SetupRequest, setup_arm
-from attendc.arm.sysroot import arm_folder
+from attendc.arm.machine.setup import SetupRequest, setup_arm
+from attendc.arm.machine.sysroot import arm_folder
 from attendc.checkpoint import save_checkpoint
 from attendc.context import Context
 from attendc.converters.to_onnx import write_onnx

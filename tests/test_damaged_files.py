@@ -17,7 +17,7 @@ import torch
 from nets import SMALL_SPEC, STAMP, Built
 from torch import Tensor
 
-from attendc.arm.check import check_file
+from attendc.arm.check.check import check_file
 from attendc.converters.program import load_program, save_program
 from attendc.converters.read_onnx import inspect_onnx, onnx_quant_table
 from attendc.converters.read_tflite import inspect_tflite, tflite_quant_table

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUNTIMES", "ssh_options", "ssh_options_of"]
 
-# Names that attendc.arm.ssh_host gives a meaning.
+# Names that attendc.arm.board.host gives a meaning.
 RUNTIMES = ("auto", "own", "bring")
 
 ssh_options = options(

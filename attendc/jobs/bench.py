@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attendc.arm.bench import bench
-from attendc.arm.measured import Measured
-from attendc.arm.ssh_host import SshOptions
-from attendc.arm.timing import TimeOptions
+from attendc.arm.board.host import SshOptions
+from attendc.arm.measure.bench import bench
+from attendc.arm.measure.measured import Measured
+from attendc.arm.measure.timing import TimeOptions
 from attendc.context import Context
 from attendc.jobs.outputs import check_new, write_text
 from attendc.network.from_onnx import onnx_network

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attendc.arm.check import broken, check_file
-from attendc.arm.conditions import condition
+from attendc.arm.check.check import broken, check_file
+from attendc.arm.check.conditions import condition
 from attendc.arm.cores import core_of
 from attendc.context import Context
 from attendc.errors import BudgetError, UsageError
@@ -27,7 +27,7 @@ class CheckRequest:
     Attributes:
         files: .tflite files, and folders that attendc made, of which all TFLite files are.
         cores: by their names.
-        fail_on: conditions as `partitions>1`, see `attendc.arm.conditions`.
+        fail_on: conditions as `partitions>1`, see `attendc.arm.check.conditions`.
     """
 
     files: tuple[Path, ...]

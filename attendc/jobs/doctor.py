@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import sys
 
-from attendc.arm.health import Finding, examine_arm, examine_host
+from attendc.arm.machine.health import Finding, examine_arm, examine_host
 from attendc.tested import TESTED_PACKAGES, TESTED_PYTHON
 
 __all__ = ["examine"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attendc.arm.cores import core_of
-from attendc.arm.ready import check_ready
+from attendc.arm.machine.ready import check_ready
 from attendc.recipe import Recipe, StageEntry
 
 __all__ = ["check_cores"]

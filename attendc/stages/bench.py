@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from attendc.amounts import amount
-from attendc.arm.bench import bench
 from attendc.arm.cores import core_of
-from attendc.arm.timing import TimeOptions
+from attendc.arm.measure.bench import bench
+from attendc.arm.measure.timing import TimeOptions
 from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.gates import GateRow, budget_row

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from attendc.arm.cost import row_of
-from attendc.arm.cost_features import Tile, features
+from attendc.arm.cost.cost import row_of
+from attendc.arm.cost.features import Tile, features
 from attendc.arm.ops import Op
 
 __all__ = ["Measured", "best_tile", "fit_kinds"]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attendc.arm.cores import CORES
-from attendc.arm.cost import predict
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.cost.cost import predict
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.arm.ops import ops_of_tflite
 
 __all__ = ["validate"]

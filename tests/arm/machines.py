@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from attendc.arm.lock import read_lock
+from attendc.arm.machine.lock import read_lock
 from attendc.errors import UsageError
 
 __all__ = ["LOCK", "linked", "only", "program", "required", "started"]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from attendc.arm.advice import Advice, advise
-from attendc.arm.cost import instructions
+from attendc.arm.check.advice import Advice, advise
+from attendc.arm.check.partitions import Fallen
+from attendc.arm.cost.cost import instructions
 from attendc.arm.ops import SILU, Op
-from attendc.arm.partitions import Fallen
 
 A72, A76 = "cortex-a72", "cortex-a76"
 

@@ -11,12 +11,12 @@ import onnx
 import pytest
 from arm.bench_nets import SIDE, chain, gated, plain_conv, silu_net
 
-from attendc.arm.bench import bench, files_of, places_of
 from attendc.arm.cores import core_of
-from attendc.arm.layers import _Point, _sound, count_layers
 from attendc.arm.limits import least_instructions, macs_an_instruction
-from attendc.arm.measured import Measured
-from attendc.arm.timing import TimeOptions
+from attendc.arm.measure.bench import bench, files_of, places_of
+from attendc.arm.measure.layers import _Point, _sound, count_layers
+from attendc.arm.measure.measured import Measured
+from attendc.arm.measure.timing import TimeOptions
 from attendc.context import Context
 from attendc.errors import AttendcError, CheckpointError, ConversionError, UsageError
 from attendc.jobs.bench import BenchRequest, bench_files
@@ -189,7 +189,7 @@ def test_layers_are_counted_in_as_many_processes_as_there_is_room_for(
 ) -> None:
     # Three convolutions are a part of two and one of one: two cuts, each of which is larger than a byte, so that each
     # has a process of its own; the file comes last. All that can be told apart are equal, as in the chain of nine.
-    monkeypatch.setattr("attendc.arm.layers._ROOM", 0)
+    monkeypatch.setattr("attendc.arm.measure.layers._ROOM", 0)
     whole, layers, _ = count_layers(chain(tmp_path, 3), core_of("cortex-a76"), Context())
     assert sum(layer.instructions for layer in layers) == whole.instructions
     assert [layer.instructions for layer in layers] == pytest.approx(known(counted["chain"])[1][:3], abs=2_000)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attendc.arm.conditions import Condition, condition
+from attendc.arm.check.conditions import Condition, condition
 from attendc.errors import UsageError
 
 

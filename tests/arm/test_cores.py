@@ -10,7 +10,7 @@ from arm.one_op import T, bias_of, conv, one, weight
 from onnx import TensorProto, helper, numpy_helper, save
 
 from attendc.arm.cores import CORES, Core, core_of
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.errors import UsageError
 
 

@@ -12,8 +12,8 @@ import pytest
 from arm.cost_nets import NETS
 
 from attendc.arm.cores import CORES
-from attendc.arm.cost import instructions, is_measured, overhead, predict, tile_of
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.cost.cost import instructions, is_measured, overhead, predict, tile_of
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.arm.ops import Op, ops_of_model
 from attendc.errors import UsageError
 
@@ -108,7 +108,7 @@ def test_an_unknown_core() -> None:
 
 
 def test_the_table_is_small_has_every_core_and_tells_its_errors() -> None:
-    text = files("attendc.arm").joinpath("cost_table.json").read_text(encoding="utf-8")
+    text = files("attendc.arm.cost").joinpath("table.json").read_text(encoding="utf-8")
     table = json.loads(text)
     assert len(text) < 100_000
     assert all(set(row["cores"]) == set(row["errors"]) == set(CORES) for row in table["kinds"].values())

@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from arm.bench_nets import SIDE, chain, gated, silu_net
 
-from attendc.arm.cut import Cuttable
+from attendc.arm.measure.cut import Cuttable
 from attendc.converters.tflite_schema import op_name, read_model
 from attendc.tflite_check import check_tflite
 

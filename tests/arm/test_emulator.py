@@ -18,7 +18,7 @@ from arm.bench_nets import SIDE, gated, plain_conv
 from arm.one_op import T, one
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.errors import ConversionError, UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("arm_machine")]
@@ -179,7 +179,7 @@ INTERRUPTED = """
 import sys
 from pathlib import Path
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.emulation.emulator import Task, emulate
 emulate(core_of("cortex-a76"), [Task("count", Path(sys.argv[1]))] * 10_000)
 """
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attendc.arm import host
-from attendc.arm.host import Qemu, how_to_install, qemu_faults
+from attendc.arm.machine import host
+from attendc.arm.machine.host import Qemu, how_to_install, qemu_faults
 
 COUNT = Path(host.__file__).parent / "guest" / "count.c"
 CORES = frozenset({"cortex-a35", "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1"})

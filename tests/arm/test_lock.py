@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from attendc.arm.lock import read_lock
+from attendc.arm.machine.lock import read_lock
 from attendc.tested import TESTED_PACKAGES
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from attendc.arm.guest import work
-from attendc.arm.timing import TimeOptions, time_job
+from attendc.arm.measure.timing import TimeOptions, time_job
 
 TYPES = onnx.TensorProto
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from arm.bench_nets import plain_conv
 
-from attendc.arm.process import WORK
-from attendc.arm.timing import TimeOptions, time_job
+from attendc.arm.emulation.process import WORK
+from attendc.arm.measure.timing import TimeOptions, time_job
 
 STARTER = "import subprocess, sys, time; print(subprocess.Popen(sys.argv[1:]).pid, flush=True); time.sleep(600)"
 

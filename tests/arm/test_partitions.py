@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from arm.one_op import Op, T, bias_of, broken_in_the_middle, conv, one, weight, write_ops
 
+from attendc.arm.check.partitions import partitions_of
+from attendc.arm.check.reasons import UNKNOWN
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
-from attendc.arm.partitions import partitions_of
-from attendc.arm.reasons import UNKNOWN
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.errors import CheckpointError
 
 SHAPE = (1, 8, 8, 16)

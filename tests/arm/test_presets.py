@@ -8,7 +8,7 @@ import pytest
 
 import attendc
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer, Task, emulate
 from attendc.metrics import count_macs
 from attendc.models.attendnext import PRESETS, AttendNeXt
 

@@ -15,9 +15,9 @@ import pytest
 from arm.machines import LOCK, linked, only, program, required, started
 
 from attendc.arm.cores import CORES, core_of
-from attendc.arm.gather import gather_offline, gather_online, present
-from attendc.arm.ready import check_ready
-from attendc.arm.setup import SetupRequest, setup_arm
+from attendc.arm.machine.gather import gather_offline, gather_online, present
+from attendc.arm.machine.ready import check_ready
+from attendc.arm.machine.setup import SetupRequest, setup_arm
 from attendc.context import Context
 from attendc.errors import OutputError, UsageError
 from attendc.files import sha256

@@ -22,9 +22,9 @@ import pytest
 from arm.one_op import T, one
 from arm.sshd import Server, know, make_key, serving
 
-from attendc.arm.ssh import time_over_ssh
-from attendc.arm.ssh_host import SshOptions
-from attendc.arm.timing import TimeOptions, Timing
+from attendc.arm.board.host import SshOptions
+from attendc.arm.board.ssh import time_over_ssh
+from attendc.arm.measure.timing import TimeOptions, Timing
 from attendc.cli.main import main
 from attendc.context import Advance, Context
 from attendc.errors import AttendcError, ConversionError, OutputError

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from attendc.arm import ssh_board
-from attendc.arm.ssh_board import Look
-from attendc.arm.ssh_host import RUNTIMES, Host, Runtime, SshOptions, parse_host, ssh_command
-from attendc.arm.ssh_runtime import MODULES, choose_wheels
-from attendc.arm.ssh_wheels import why_no_wheels
+from attendc.arm.board import connection
+from attendc.arm.board.connection import Look
+from attendc.arm.board.host import RUNTIMES, Host, Runtime, SshOptions, parse_host, ssh_command
+from attendc.arm.board.runtime import MODULES, choose_wheels
+from attendc.arm.board.wheels import why_no_wheels
 from attendc.cli import ssh_options
 from attendc.context import Context
 from attendc.errors import UsageError
@@ -99,7 +99,7 @@ def test_the_boards_own_versions_are_told_beside_those_tested() -> None:
 
 
 def test_the_program_of_the_board_is_plain_python_37_without_packages() -> None:
-    program = Path(ssh_board.__file__).parent / "guest" / "board.py"
+    program = Path(connection.__file__).parent.parent / "guest" / "board.py"
     tree = ast.parse(program.read_text(), feature_version=(3, 7))
     imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     names = {n.module if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names}

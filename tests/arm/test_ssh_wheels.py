@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from attendc.arm.lock import Package
-from attendc.arm.ssh_board import Look
-from attendc.arm.ssh_wheels import carried_wheels
+from attendc.arm.board.connection import Look
+from attendc.arm.board.wheels import carried_wheels
+from attendc.arm.machine.lock import Package
 from attendc.context import Context
 from attendc.errors import UsageError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from attendc.arm.steadiness import disturbances, warn_of_disturbances
-from attendc.arm.timing import Timing
+from attendc.arm.measure.steadiness import disturbances, warn_of_disturbances
+from attendc.arm.measure.timing import Timing
 from attendc.context import Context
 
 FILE = Path("net.tflite")

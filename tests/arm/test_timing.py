@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from arm.bench_nets import plain_conv
 
+from attendc.arm.emulation.process import WORK
 from attendc.arm.guest import work
-from attendc.arm.local import time_here
-from attendc.arm.process import WORK
-from attendc.arm.timing import TimeOptions, median_interval, read_timings, summarize, time_job
+from attendc.arm.measure.local import time_here
+from attendc.arm.measure.timing import TimeOptions, median_interval, read_timings, summarize, time_job
 from attendc.context import Context
 from attendc.errors import ConversionError, UsageError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from arm.one_op import Op, T, bias_of, broken_in_the_middle, conv, weight, write_ops
 
-from attendc.arm.cost import instructions, overhead
+from attendc.arm.cost.cost import instructions, overhead
 from attendc.arm.ops import ops_of_tflite
 from attendc.cli.main import main
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from arm.one_op import T, one
 
+from attendc.arm.check.partitions import partitions_of
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
-from attendc.arm.partitions import partitions_of
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.converters.tflite_pads import pad_with_zero_points
 from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.runtimes import tflite_interpreter

@@ -16,9 +16,9 @@ from nets import SMALL, STAMP, Built, build
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from attendc.arm.check.partitions import partitions_of
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
-from attendc.arm.partitions import partitions_of
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.converters.read_tflite import inspect_tflite, tflite_quant_table
 from attendc.converters.tflite_pools import means_of_images
 from attendc.converters.tflite_schema import constant, op_name, read_model, write_model

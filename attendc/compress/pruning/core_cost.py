@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attendc.arm.cost import predict
+from attendc.arm.cost.cost import predict
 from attendc.compress.pruning.cost import Cost
 from attendc.compress.pruning.operators import Operator
 from attendc.compress.pruning.shapes import Shapes

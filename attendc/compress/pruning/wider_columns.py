@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from attendc.arm.cost import instructions
+from attendc.arm.cost.cost import instructions
 from attendc.compress.passes.convolutions import dense
 from attendc.compress.pruning.operators import Operator, written
 from attendc.errors import UsageError

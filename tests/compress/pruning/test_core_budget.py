@@ -11,7 +11,7 @@ from nets import NANO, PREPROCESS, settle, tiny
 from torch import nn
 
 from attendc.arm.cores import core_of
-from attendc.arm.emulator import Task, emulate
+from attendc.arm.emulation.emulator import Task, emulate
 from attendc.compress.pruning.plan import plan_from_json, plan_to_json
 from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, plan_pruning, prune_network
 from attendc.context import Context

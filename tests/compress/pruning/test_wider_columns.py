@@ -7,7 +7,7 @@ import torch
 from nets import tiny
 from torch import nn
 
-from attendc.arm.cost import instructions
+from attendc.arm.cost.cost import instructions
 from attendc.arm.ops import Op
 from attendc.compress.pruning.operators import Operator
 from attendc.compress.pruning.wider_columns import cheapest_columns, surgery_of_columns, with_columns

@@ -1,0 +1,1 @@
+"""A real board over ssh: the connection, its runtimes, and what can go wrong."""

@@ -1,0 +1,1 @@
+"""What a file will cost and where it breaks, before any device; and what to do about it."""

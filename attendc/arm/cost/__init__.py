@@ -1,0 +1,1 @@
+"""What operators cost on a core, by a table measured on the emulated cores."""

@@ -1,0 +1,1 @@
+"""Running files on the emulated machine, in one process for many, and counting instructions."""
