@@ -30,6 +30,9 @@ Overload = torch._ops.OpOverload
 _TILE = 8
 """Outputs that `attendc.converters.tflite_columns` fills up with whole columns."""
 
+_TAPS = 25
+"""Pixels up to which `attendc.converters.tflite_pools` leaves the mean of an image a depthwise convolution."""
+
 
 @dataclass(frozen=True)
 class Operator:
@@ -56,6 +59,8 @@ class Operator:
         channels = next((shapes[name].outputs for name in self.follows if name in shapes), self.op.outputs)
         groups = channels if self.op.groups > 1 else 1  # of a pool, written as a depthwise convolution
         now = replace(self.op, inputs=channels, outputs=channels, groups=groups) if self.follows else self.op
+        if now.kind == "DEPTHWISE_CONV_2D" and now.pixels == 1 and math.prod(now.kernel) > _TAPS:
+            return replace(now, kind="MEAN", groups=1, stride=(1, 1))
         return written(now)
 
     def _of_layer(self, now: LayerShape) -> Op:

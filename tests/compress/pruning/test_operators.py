@@ -96,6 +96,14 @@ def test_columns_that_fit_into_8_outputs_are_joined_in_the_file(channels: int, l
     assert written(op).groups == left
 
 
+@pytest.mark.parametrize(("side", "kind"), [(5, "DEPTHWISE_CONV_2D"), (6, "MEAN")])
+def test_the_mean_of_an_image_of_more_than_25_pixels_is_a_mean_in_the_file(side: int, kind: str) -> None:
+    pool = Op("DEPTHWISE_CONV_2D", "int8", 8, 8, 8, (side, side), (side, side))
+    op = Operator(pool).of({})
+    assert op is not None
+    assert (op.kind, op.kernel, op.outputs) == (kind, (side, side), 8)
+
+
 def test_a_block_takes_its_operators_along(
     operators: tuple[Operator, ...], shapes: Shapes, found: Dependencies
 ) -> None:
