@@ -7,7 +7,7 @@ way, with the same scales and zero points. Smaller windows, and large ones that 
 Source: instructions of an inference counted with LiteRT 2.3, int8, Cortex-A76, depthwise and MEAN, in millions:
 7x7x744 0.75 and 0.02, 28x28x72 1.03 and 0.025, 112x112x32 7.2 and 0.12; up to 25 taps the convolution is the cheaper
 one or a few hundred instructions dearer. XNNPACK takes MEAN at every ratio of the scales that was tried, from 2^-24 to
-2^24. Its answers and those of the convolution are one step apart in up to 0.1 % of the numbers, each as near to the
+2^24. Its answers and those of the convolution are one step apart in up to 0.2 % of the numbers, each as near to the
 real mean as the other. LiteRT's own kernel rounds the zero points for themselves, and the reference kernel rounds
 twice: both are one step off more often.
 """
