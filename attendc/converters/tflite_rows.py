@@ -149,6 +149,8 @@ def _window(model: Any, operator: Any) -> _Window | None:
         sizes = zip(read.shape[1:3], weight.shape[1:3], (options.strideH, options.strideW), strict=True)
         same = [_same_pads(*one) for one in sizes]
     source, pads = _before_pad(model, int(operator.inputs[0]))
+    if tensors[source].shape[1] == 1:  # a sequence, whose RESHAPE `channels_of_pixels` could not tell from others
+        return None
     rows, columns = ((p[0] + q[0], p[1] + q[1]) for p, q in zip(pads, same, strict=True))
     return _Window(source, int(tensors[source].shape[2]), weight, int(options.strideW), rows, columns)
 

@@ -6,6 +6,7 @@ page instead of comparing them (not in several processes at once).
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from pathlib import Path
@@ -25,7 +26,8 @@ from attendc.converters.read_torchscript import inspect_torchscript
 from attendc.converters.tflite_dynamic import float_activations
 from attendc.converters.tflite_int16 import check_kernels, widen_activations
 from attendc.converters.tflite_layout import permutes
-from attendc.converters.tflite_schema import read_model, write_model
+from attendc.converters.tflite_pools import is_mean_of_image
+from attendc.converters.tflite_schema import op_name, read_model, write_model
 from attendc.converters.to_onnx import write_onnx
 from attendc.converters.to_tflite import write_tflite
 from attendc.converters.to_torchscript import write_torchscript
@@ -88,8 +90,8 @@ TITLES = {
 HEADER = ("operator", "int8 LiteRT", "ONNX Runtime", "TorchScript", "int16 LiteRT")
 SPECIMENS = [*MIDDLES, *LAYOUTS]
 NO_INT16_KERNEL = {"hardswish": "HARD_SWISH"}
-FRAME = Counter({"CONV_2D": 0, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 1})
-"""What stands around a specimen: a convolution of one channel, a global pool, a linear layer."""
+FRAME = Counter({"DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1})
+"""What stands around a specimen: a convolution of one channel, a linear layer, and before it a global pool."""
 
 
 def specimen(name: str) -> nn.Module:
@@ -140,8 +142,16 @@ def check_tflite(name: str, one: Built, seen: Tensor, path: Path) -> str:
     assert off(tflite_runner(path), one.quantized, seen) <= 2.01
     table = tflite_quant_table(path)
     assert set(table.activations.values()) == set(quant_table(one.quantized).activations.values())
-    own = Counter(facts["ops"]) - FRAME
+    own = Counter(facts["ops"]) - FRAME - global_pool(path)
     return ", ".join(f"{count} {op}" if count > 1 else op for op, count in sorted(own.items())) or "nothing"
+
+
+def global_pool(path: Path) -> Counter[str]:
+    """Return the last mean of images: MEAN of more than 25 pixels, else a depthwise convolution."""
+    model = read_model(path)
+    operators = reversed(model.subgraphs[0].operators)
+    pools = (o for o in operators if is_mean_of_image(model, o) or op_name(model, o) == "DEPTHWISE_CONV_2D")
+    return Counter(op_name(model, o) for o in itertools.islice(pools, 1))
 
 
 def check_int16(name: str, int8: Path, graph: fx.GraphModule, seen: Tensor) -> str:

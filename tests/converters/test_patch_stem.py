@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from arm.one_op import Op, T, bias_of, conv, weight, write_ops
 from nets import SMALL, STAMP, Built, build, settle
 from torch import Tensor, nn
 
@@ -163,6 +164,18 @@ def test_one_changed_integer_is_seen(
     model.buffers[tensor.buffer].data = list(changed.tobytes())
     write_model(tmp_path / "changed.tflite", model)
     assert "differ" in unequal_layers(quant_table(stems.quantized), tflite_quant_table(tmp_path / "changed.tflite"))
+
+
+@pytest.mark.parametrize(("height", "changed"), [(1, 0), (2, 1)])
+def test_a_sequence_stays_since_nobody_could_tell_what_reshaped_it(height: int, changed: int, tmp_path: Path) -> None:
+    tensors = {
+        "x": T((1, height, 64, 4)),
+        "w": weight((8, 1, 2, 4), scales=8),
+        "b": bias_of(8, scales=8),
+        "y": T((1, -(-height // 2), 32, 8)),
+    }
+    op = Op("CONV_2D", ("x", "w", "b"), ("y",), conv(stride=2, padding=1), "Conv2DOptions")
+    assert read_wide_rows(read_model(write_ops(tmp_path / "x.tflite", tensors, [op], ["x"], "y"))) == changed
 
 
 # Zeros between the weights of a layer
