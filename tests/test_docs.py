@@ -27,7 +27,7 @@ def test_the_blocks_of_the_python_page_run_one_after_the_other(
     blocks = BLOCK.findall((ROOT / "docs" / "python.md").read_text())
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), known)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     assert known["smaller"].steps[1]["macs"] <= 0.7 * known["smaller"].steps[0]["macs"]
     assert (tmp_path / "out" / "model.int8.tflite").is_file()
     assert (tmp_path / "runs" / "smoke" / "report.html").is_file()

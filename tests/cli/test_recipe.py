@@ -15,7 +15,16 @@ from attendc.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("here")
 
-SHIPPED = ["compare-ptq-qat", "float-all-targets", "int8-all-targets", "int8-ptq", "int8-qat", "prune-qat-arm", "smoke"]
+SHIPPED = [
+    "compare-ptq-qat",
+    "float-all-targets",
+    "int8-all-targets",
+    "int8-arm",
+    "int8-ptq",
+    "int8-qat",
+    "prune-qat-arm",
+    "smoke",
+]
 STEPS = ["train", "prune", "mask", "simplify", "quantize", "convert", "verify", "analyze"]
 
 ONE = """\
