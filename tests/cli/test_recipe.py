@@ -25,7 +25,7 @@ SHIPPED = [
     "prune-qat-arm",
     "smoke",
 ]
-STEPS = ["train", "prune", "mask", "simplify", "quantize", "convert", "verify", "analyze"]
+STEPS = ["train", "prune", "mask", "simplify", "quantize", "convert", "verify", "bench", "analyze"]
 
 ONE = """\
 version: 1
