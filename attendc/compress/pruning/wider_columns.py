@@ -1,4 +1,4 @@
-"""Write narrow columns as fewer, wider ones where a core computes them faster. The function stays, to the last bit.
+"""Write narrow columns as fewer, wider ones where a core computes them faster. The function stays, up to rounding.
 
 The int8 kernels compute a tile of outputs of one column at once (`cost.TILE`): four columns of 4 channels take four
 tiles that are a quarter full, and one convolution of 16 channels, with zeros where the columns were apart, takes one.
