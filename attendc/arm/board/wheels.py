@@ -6,7 +6,6 @@ the same versions. Both are kept in the cache.
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attendc.arm.board.connection import Look
-from attendc.arm.machine.host import how_to_install
+from attendc.arm.machine.host import has_pip, how_to_install
 from attendc.arm.machine.lock import Package
 from attendc.arm.machine.sysroot import arm_folder
 from attendc.arm.machine.wheels import download_wheel
@@ -89,7 +88,7 @@ def _found(package: Package, folder: Path) -> Path | None:
 
 def _download(packages: Sequence[Package], look: Look, folder: Path) -> None:
     """Let pip download wheels, by the hashes that its index tells; they come into `folder` whole."""
-    if importlib.util.find_spec("pip") is None:
+    if not has_pip():
         raise UsageError("this Python has no pip, which gets wheels for boards", hint=how_to_install(["pip"]))
     tags = [f"manylinux_2_{minor}" for minor in range(_glibc(look), _OLDEST_MANYLINUX - 1, -1)]
     platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{look.machine}")]

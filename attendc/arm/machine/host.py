@@ -7,7 +7,7 @@ which is told; that of Debian 12 can be brought into the machine's folder instea
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import platform
 import re
 import shutil
@@ -28,6 +28,7 @@ __all__ = [
     "check_emulator",
     "check_tools",
     "find_qemu",
+    "has_pip",
     "how_to_install",
     "missing_tools",
     "qemu_faults",
@@ -123,9 +124,14 @@ def missing_tools(*, download: bool) -> list[str]:
     return [name for name in wanted if not _is_there(name)]
 
 
+def has_pip() -> bool:
+    """Return whether this Python has pip. Looking for its module would let setuptools replace distutils, and warn."""
+    return any(True for _ in importlib.metadata.distributions(name="pip"))
+
+
 def _is_there(name: str) -> bool:
     if name == "pip":
-        return importlib.util.find_spec("pip") is not None
+        return has_pip()
     if name == EMULATOR:
         return emulator_path() is not None
     return Path(name).is_file() if name.startswith("/") else shutil.which(name) is not None
