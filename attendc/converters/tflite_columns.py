@@ -15,12 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from attendc.arm.kernels import columns_together
 from attendc.converters.tflite_schema import add_constant, constant, drop_unread, op_name, type_name
 
 __all__ = ["join_columns"]
-
-_TILE = 8
-"""Outputs of a group that the narrowest kernel computes at once."""
 
 
 def join_columns(model: Any) -> int:
@@ -43,7 +41,7 @@ def _join(model: Any, operator: Any) -> bool:
     outputs, rows, columns, channels = weight.shape
     groups = int(read.shape[3]) // channels
     width = outputs // groups
-    together = max(n for n in range(1, groups + 1) if groups % n == 0 and (n == 1 or n * width <= _TILE))
+    together = columns_together(groups, width)
     if together == 1:
         return False
     joined = np.zeros((outputs, rows, columns, together, channels), np.int8)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from attendc.arm.kernels import DEPTHWISE_TAPS
 from attendc.converters.tflite_schema import (
     add_constant,
     constant,
@@ -32,8 +33,6 @@ from attendc.converters.tflite_schema import (
 
 __all__ = ["is_mean_of_image", "means_of_images"]
 
-_TAPS = 25
-"""Of the largest depthwise kernel of XNNPACK."""
 _IMAGE = np.array([1, 2], np.int32)
 """Rows and columns among the axes (N, H, W, C)."""
 _ROUNDING = 1e-6
@@ -72,7 +71,7 @@ def _takes_mean(model: Any, operator: Any) -> bool:
     image = [int(s) for s in read.shape[1:]]
     reads_all = [int(s) for s in weight.shape[1:]] == image and [int(s) for s in written.shape[1:3]] == [1, 1]
     taps = math.prod(image[:2])
-    return reads_all and taps > _TAPS and _weighs_alike(model, weight, taps) and _adds_nothing(model, operator)
+    return reads_all and taps > DEPTHWISE_TAPS and _weighs_alike(model, weight, taps) and _adds_nothing(model, operator)
 
 
 def _weighs_alike(model: Any, tensor: Any, taps: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
+from attendc.arm.kernels import DEPTHWISE_TAPS, columns_together
 from attendc.arm.ops import SILU, Op
 from attendc.compress.capture import capture
 from attendc.compress.passes import INT8_PASSES, run_passes
@@ -26,12 +27,6 @@ __all__ = ["Operator", "find_operators", "written"]
 
 aten = torch.ops.aten
 Overload = torch._ops.OpOverload
-
-_TILE = 8
-"""Outputs that `attendc.converters.tflite_columns` fills up with whole columns."""
-
-_TAPS = 25
-"""Pixels up to which `attendc.converters.tflite_pools` leaves the mean of an image a depthwise convolution."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Operator:
         channels = next((shapes[name].outputs for name in self.follows if name in shapes), self.op.outputs)
         groups = channels if self.op.groups > 1 else 1  # of a pool, written as a depthwise convolution
         now = replace(self.op, inputs=channels, outputs=channels, groups=groups) if self.follows else self.op
-        if now.kind == "DEPTHWISE_CONV_2D" and now.pixels == 1 and math.prod(now.kernel) > _TAPS:
+        if now.kind == "DEPTHWISE_CONV_2D" and now.pixels == 1 and math.prod(now.kernel) > DEPTHWISE_TAPS:
             return replace(now, kind="MEAN", groups=1, stride=(1, 1))
         return written(now)
 
@@ -131,9 +126,7 @@ def written(op: Op) -> Op:
     """Return a convolution as it stands in the file, where columns that fit into one tile of 8 outputs are joined."""
     if op.kind != "CONV_2D" or op.groups == 1:
         return op
-    width = op.outputs // op.groups
-    together = max(n for n in range(1, op.groups + 1) if op.groups % n == 0 and (n == 1 or n * width <= _TILE))
-    return replace(op, groups=op.groups // together)
+    return replace(op, groups=op.groups // columns_together(op.groups, op.outputs // op.groups))
 
 
 def _kind(node: fx.Node) -> str:
