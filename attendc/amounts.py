@@ -6,9 +6,9 @@ import re
 
 from attendc.errors import UsageError
 
-__all__ = ["UNITS", "amount"]
+__all__ = ["amount", "read_amount"]
 
-UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _AMOUNT = re.compile(r"(\d+\.?\d*|\.\d+)([kMG]?)")
 
 
@@ -18,7 +18,14 @@ def amount(text: str | float, name: str) -> float:
     Raises:
         UsageError: if it is none.
     """
-    match = _AMOUNT.fullmatch(str(int(text) if isinstance(text, float) and text.is_integer() else text).strip())
-    if match is None:
+    found = read_amount(str(int(text) if isinstance(text, float) and text.is_integer() else text))
+    if found is None:
         raise UsageError(f"{name}={text} is no amount", hint=f"For example {name}=40M; k, M and G are known")
-    return float(match[1]) * UNITS[match[2]]
+    digits, unit = found
+    return float(digits) * unit
+
+
+def read_amount(text: str) -> tuple[str, int] | None:
+    """Return the digits and what they are multiplied by (1 where nothing is said); None of what is no amount."""
+    match = _AMOUNT.fullmatch(text.strip())
+    return None if match is None else (match[1], _UNITS[match[2]])

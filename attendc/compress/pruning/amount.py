@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from attendc.amounts import UNITS
+from attendc.amounts import read_amount
 from attendc.arm.cores import core_of
 from attendc.errors import UsageError
 
@@ -71,9 +70,9 @@ def unit_of(name: str, text: str) -> str:
 
 
 def _amount(text: str) -> Amount | None:
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([kMG]?)", text.strip())
+    digits, unit = read_amount(text) or ("", 1)
     # Nobody means one and a half multiply-accumulates by 1.5.
-    if match is None or (not match[2] and "." in match[1] and float(match[1]) >= 1):
+    if not digits or (unit == 1 and "." in digits and float(digits) >= 1):
         return None
-    value = float(match[1]) * UNITS[match[2]]
-    return Amount(value, is_part=value < 1 and not match[2])
+    value = float(digits) * unit
+    return Amount(value, is_part=value < 1 and unit == 1)
