@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from attendc.errors import CheckpointError
 from attendc.files import replace_file, sha256
 from attendc.models.registry import build
+from attendc.reason import reason_of
 from attendc.types import SPEC_KEY, Architecture, Spec
 
 __all__ = [
@@ -199,7 +200,7 @@ def _read_pickle(path: Path, *, trust: bool) -> object:
         ) from e
     except Exception as e:  # a pickle, damaged or trusted with code of its own, may raise anything
         raise CheckpointError(
-            f"{path} is no readable checkpoint: {type(e).__name__}: {_first_line(e)}",
+            f"{path} is no readable checkpoint: {type(e).__name__}: {reason_of(e)}",
             hint="It may be truncated or of another kind; copy or save it again",
         ) from e
 
@@ -299,8 +300,3 @@ def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
             f"{path} has NaN or infinite weights in {', '.join(bad[:_FEW])} ({len(bad)} tensors)",
             hint="The training diverged; take an earlier checkpoint",
         )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n", 1)[0]
-    return text[:200] or type(error).__name__

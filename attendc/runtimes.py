@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from attendc.engines import quantized_engine
 from attendc.errors import CheckpointError
+from attendc.reason import reason_of
 from attendc.tflite_check import check_tflite
 
 __all__ = [
@@ -91,14 +92,14 @@ def onnx_runner(path: Path, *, threads: int = 1) -> Runner:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        raise CheckpointError(f"onnxruntime cannot load {path}: {_first_line(e)}", hint="Convert it again") from e
+        raise CheckpointError(f"onnxruntime cannot load {path}: {reason_of(e)}", hint="Convert it again") from e
     name = session.get_inputs()[0].name
 
     def run(x: Tensor) -> Tensor:
         try:
             return torch.from_numpy(session.run(None, {name: x.numpy()})[0])
         except Exception as e:
-            raise CheckpointError(f"onnxruntime cannot run {path}: {_first_line(e)}", hint="Convert it again") from e
+            raise CheckpointError(f"onnxruntime cannot run {path}: {reason_of(e)}", hint="Convert it again") from e
 
     return run
 
@@ -121,7 +122,7 @@ def savedmodel_runner(path: Path, *, threads: int = 1) -> Runner:
         loaded = tf.saved_model.load(str(path))
         loaded.signatures["serving_default"]
     except Exception as e:
-        raise CheckpointError(f"TensorFlow cannot load {path}: {_first_line(e)}") from e
+        raise CheckpointError(f"TensorFlow cannot load {path}: {reason_of(e)}") from e
 
     def run(x: Tensor) -> Tensor:
         nhwc = tf.constant(x.permute(0, 2, 3, 1).numpy())
@@ -156,7 +157,7 @@ def tflite_runner(path: Path, *, kernels: Kernels = "xnnpack", threads: int = 1)
         try:
             return run_tflite(interpreter, x)
         except (LookupError, RuntimeError, TypeError, ValueError) as e:
-            reason = _first_line(e)
+            reason = reason_of(e)
             raise CheckpointError(f"the TFLite runtime cannot run {path}: {reason}", hint="Convert it again") from e
 
     return run
@@ -207,7 +208,7 @@ def tflite_interpreter(path: Path, *, kernels: Kernels, threads: int = 1) -> Any
             )
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:
-        raise CheckpointError(f"the TFLite runtime refuses {path}: {_first_line(e)}", hint="Convert it again") from e
+        raise CheckpointError(f"the TFLite runtime refuses {path}: {reason_of(e)}", hint="Convert it again") from e
     return interpreter
 
 
@@ -229,7 +230,3 @@ def dequantize_like(value: Any, details: dict[str, Any]) -> Tensor:
         return torch.from_numpy(value.copy())
     scale, zero_point = details["quantization"]
     return torch.from_numpy((value.astype(np.float32) - zero_point) * np.float32(scale))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

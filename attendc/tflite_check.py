@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attendc.errors import CheckpointError
+from attendc.reason import reason_of
 
 __all__ = ["check_tflite"]
 
@@ -45,8 +46,7 @@ def check_tflite(path: Path) -> None:
         model = read_model_from_bytearray(bytearray(content))
         fault = next((f for graph in model.subgraphs for f in _faults(model, graph)), "")
     except Exception as e:
-        reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path} is damaged: {reason}", hint="Convert it again") from e
+        raise CheckpointError(f"{path} is damaged: {reason_of(e)}", hint="Convert it again") from e
     if fault:
         raise CheckpointError(f"{path} is damaged: {fault}", hint="Convert it again")
 

@@ -30,6 +30,7 @@ LAYERS = {
     "qdq": 2,
     "derived": 3,
     "pictures": 3,
+    "reason": 1,
     "models": 3,
     "data": 3,
     "checkpoint": 4,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attendc.errors import ConversionError
+from attendc.reason import reason_of
 
 if TYPE_CHECKING:
     import onnx
@@ -85,7 +86,7 @@ def _session(model: onnx.ModelProto) -> Any:
         content = model.SerializeToString()
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as e:
-        raise ConversionError(f"onnxruntime cannot load it: {_first_line(e)}") from e
+        raise ConversionError(f"onnxruntime cannot load it: {reason_of(e)}") from e
 
 
 def _run(session: Any, feed: Feed) -> dict[str, NDArray[Any]]:
@@ -93,11 +94,7 @@ def _run(session: Any, feed: Feed) -> dict[str, NDArray[Any]]:
         names = [o.name for o in session.get_outputs()]
         return dict(zip(names, session.run(None, feed), strict=True))
     except Exception as e:
-        raise ConversionError(f"onnxruntime cannot run it: {_first_line(e)}") from e
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ConversionError(f"onnxruntime cannot run it: {reason_of(e)}") from e
 
 
 def _feed(session: Any, sizes: tuple[int, int], random: np.random.Generator | None) -> Feed:

@@ -15,6 +15,7 @@ from attendc.arm.check.reasons import why
 from attendc.converters.damage import names_damage
 from attendc.converters.tflite_schema import op_name, quantized_layers, read_model
 from attendc.errors import CheckpointError
+from attendc.reason import reason_of
 from attendc.tflite_check import check_tflite
 
 __all__ = ["Fallen", "Partitions", "partitions_of"]
@@ -90,8 +91,7 @@ def _nodes(path: Path) -> list[dict[str, Any]]:
         interpreter: Any = Interpreter(str(path), num_threads=1)
         interpreter.allocate_tensors()
     except (RuntimeError, ValueError) as e:
-        reason = (str(e).strip() or type(e).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"the TFLite runtime refuses {path}: {reason}", hint=_hint(path)) from e
+        raise CheckpointError(f"the TFLite runtime refuses {path}: {reason_of(e)}", hint=_hint(path)) from e
     nodes: list[dict[str, Any]] = interpreter._get_ops_details()
     return nodes
 
