@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from attendc.arm.board.host import SshOptions
 from attendc.arm.measure.bench import bench
-from attendc.arm.measure.measured import Measured
 from attendc.arm.measure.timing import TimeOptions
 from attendc.context import Context
 from attendc.jobs.outputs import check_new, write_text
-from attendc.network.from_onnx import onnx_network
-from attendc.network.types import Tensor
+from attendc.network.onnx_macs import with_onnx_macs
 
 __all__ = ["BenchRequest", "bench_files"]
 
@@ -54,24 +50,7 @@ def bench_files(request: BenchRequest, context: Context) -> list[dict[str, Any]]
     if request.output is not None:
         check_new(request.output, force=request.force)
     found = bench(request.files, request.places, request.options, context, layers=request.layers, ssh=request.ssh)
-    entries = [_with_macs(measured).as_json() for measured in found]
+    entries = [with_onnx_macs(measured).as_json() for measured in found]
     if request.output is not None:
         write_text(request.output, json.dumps(entries, indent=2) + "\n")
     return entries
-
-
-def _with_macs(measured: Measured) -> Measured:
-    """Add the multiply-accumulates of an ONNX file, by the dtype of the weights; where one is unknown, none."""
-    if measured.file.suffix != ".onnx" or measured.timing is not None:
-        return measured
-    macs: Counter[str] = Counter()
-    for node in onnx_network(measured.file).layers:
-        if node.macs is None:
-            return measured
-        if node.macs:
-            macs[max(node.weights, key=_size, default=node.outputs[0]).dtype] += node.macs
-    return dataclasses.replace(measured, macs=macs)
-
-
-def _size(tensor: Tensor) -> int:
-    return tensor.bytes or 0

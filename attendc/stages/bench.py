@@ -14,6 +14,7 @@ from attendc.arm.measure.timing import TimeOptions
 from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.gates import GateRow, budget_row
+from attendc.network.onnx_macs import with_onnx_macs
 from attendc.stages.bench_config import BenchConfig
 from attendc.stages.work import Made, Work
 
@@ -36,14 +37,15 @@ def run(config: BenchConfig, work: Work, folder: Path, context: Context) -> Made
             f"{' and '.join(budgets)} hold for {BUDGETED}, which no stage before makes",
             hint="Let convert write tflite in int8",
         )
-    rows = [{**row.as_json(), "file": row.file.name} for row in bench(files, cores, TimeOptions(), context)]
+    found = [with_onnx_macs(row) for row in bench(files, cores, TimeOptions(), context)]
+    rows = [{**row.as_json(), "file": row.file.name} for row in found]
     gates = [gate for name, limit in budgets.items() for gate in _gates(name, limit, rows, work.path_of(BUDGETED))]
     told = {"bench": rows, "gates": [dataclasses.asdict(gate) for gate in gates]}
     return Made(told, {"gate": config.gate})
 
 
 def _cores(config: BenchConfig, work: Work) -> tuple[str, ...]:
-    cores = config.on or ((work.core,) if work.core else ())
+    cores = config.cores(work.core)
     if not cores:
         raise UsageError("bench names no core", hint="Add on: [cortex-a76] to the stage, or target: to the recipe")
     return tuple(core_of(name).name for name in cores)

@@ -116,6 +116,7 @@ def check_int8_arm(run: Run) -> None:
     assert kinds == ["instructions", "partitions", "bytes"]
     assert {row["file"] for row in run.manifest["bench"]} == INT8_FILES | FLOAT_FILES
     assert {row["core"] for row in run.manifest["bench"]} == {"cortex-a76"}
+    assert all(row["macs"] > 0 for row in run.manifest["bench"])
 
 
 def check_prune_qat_arm(run: Run) -> None:
