@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attendc.types import Layer
 
@@ -40,9 +41,9 @@ def is_same_mean(layer: Layer, other: Layer) -> bool:
 def is_widened(layer: Layer, other: Layer) -> bool:
     """Return whether `other` has every weight of `layer`, scale and bias, and zeros otherwise.
 
-    Each output may have its input channels among those of its neighbours (columns that were joined), and all may have
-    columns of zeros left and right (a kernel widened to whole blocks). Which channels an output then reads is not seen
-    here: that the answers are the graph's says so.
+    Each output may have its input channels among those of its neighbours (columns that were joined: the first output
+    of a column in the first place, those of the next column in the next), and all may have columns of zeros left and
+    right (a kernel widened to whole blocks).
     """
     if (layer.scale, layer.bias) != (other.scale, other.bias) or len(layer.shape) != 4 or len(other.shape) != 4:
         return False
@@ -55,4 +56,15 @@ def is_widened(layer: Layer, other: Layer) -> bool:
     if np.count_nonzero(small) != np.count_nonzero(large):
         return False
     windows = (large[..., left : left + columns] == small for left in range(wide + 1))
-    return any(bool(held.all((2, 3, 4)).any(1).all()) for held in windows)
+    return any(_is_in_columns(held.all((2, 3, 4))) for held in windows)
+
+
+def _is_in_columns(held: NDArray[np.bool_]) -> bool:
+    """Return whether outputs have their channels in the places that their columns have, for some width of a column.
+
+    `held` (outputs, places) tells where those of each output are.
+    """
+    outputs, places = held.shape
+    order = np.arange(outputs)
+    widths = (width for width in range(1, outputs // places + 1) if outputs % (width * places) == 0)
+    return any(bool(held[order, order // width % places].all()) for width in widths)

@@ -195,6 +195,7 @@ SMALL_LAYER = layer([[[[1, 2]]], [[[3, 4]]]])  # two outputs, each of one channe
         ([[[[1, 2]]], [[[3, 4]]]], True),
         ([[[[0, 1, 2]]], [[[0, 3, 4]]]], True),  # columns
         ([[[[1, 2]], [[0, 0]]], [[[0, 0]], [[3, 4]]]], True),  # channels: two groups joined
+        ([[[[0, 0]], [[1, 2]]], [[[3, 4]], [[0, 0]]]], False),  # the channels of the other group
         ([[[[0, 1, 2]]], [[[3, 4, 0]]]], False),  # columns that differ from output to output
         ([[[[1, 2, 5]]], [[[3, 4, 0]]]], False),
         ([[[[1, 2]], [[1, 2]]], [[[0, 0]], [[3, 4]]]], False),
