@@ -55,3 +55,14 @@ def ran(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         patch.setenv("ATTENDC_CACHE", str(folder / "cache"))
         assert main(["run", str(small_recipe), f"-o{folder / 'run'}", "-q"]) == 0
     return Ran(small_recipe, folder / "run", folder / "cache")
+
+
+@pytest.fixture
+def prune(output: Path, small_checkpoint: Path, small_npz: Path, temporary: Path) -> Callable[..., int]:
+    """Run `attendc prune` of the small net on 60 images without recovery; what is given comes after and wins."""
+    always = [f"--data={small_npz}", "--epochs=0", "--batch-size=16", f"-o{output}"]
+
+    def run(*given: str, checkpoint: Path = small_checkpoint, model: str = "--model=nets:small") -> int:
+        return main(["prune", str(checkpoint), *always, *([model] if model else []), *given])
+
+    return run
