@@ -13,12 +13,16 @@ from annotated_types import Ge, Gt, Le
 
 from attendc.types import Fit
 
-__all__ = ["CHECKED", "VERSION", "DataSection", "ModelSection", "Recipe", "StageEntry", "TargetSection"]
+__all__ = ["CHECKED", "VERSION", "CoreName", "DataSection", "ModelSection", "Recipe", "StageEntry", "TargetSection"]
 
 VERSION = 1
 
 CHECKED: Any = {"extra": "forbid", "use_attribute_docstrings": True, "strict": True}
 """How pydantic checks every class of a recipe: no key that is not known, no value of another type."""
+
+
+CoreName = Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"]
+"""Names of `attendc.arm.cores.CORES`, spelled out for the schema of recipes."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class TargetSection:
 
     __pydantic_config__: ClassVar[Any] = CHECKED
 
-    core: Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"] | None = None
+    core: CoreName | None = None
     """The ARM core: what the stage bench counts on, and a pruning budget without a core means. Default: none."""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from attendc.arm.cores import core_of
 from attendc.arm.machine.ready import check_ready
 from attendc.recipe import Recipe, StageEntry
+from attendc.stages.bench_config import BenchConfig
+from attendc.stages.verify_config import VerifyConfig
 
 __all__ = ["check_cores"]
 
@@ -23,7 +25,6 @@ def check_cores(recipe: Recipe, entries: Sequence[StageEntry]) -> None:
 
 
 def _cores(recipe: Recipe, entry: StageEntry) -> tuple[str, ...]:
-    named: tuple[str, ...] = getattr(entry.config, "on", ())
-    if entry.step == "bench" and not named and recipe.target.core:
-        return (recipe.target.core,)
-    return named
+    if isinstance(entry.config, BenchConfig):
+        return entry.config.cores(recipe.target.core or "")
+    return entry.config.on if isinstance(entry.config, VerifyConfig) else ()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
-from attendc.recipe import CHECKED
+from attendc.recipe import CHECKED, CoreName
 
-__all__ = ["BenchConfig", "CoreName"]
-
-CoreName = Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"]
+__all__ = ["BenchConfig"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +28,7 @@ class BenchConfig:
     """Most bytes of the file: 300k, or a number. Default: any."""
     gate: bool = True
     """Fail the run where a budget is not kept; false: say so and go on."""
+
+    def cores(self, target: str) -> tuple[str, ...]:
+        """Return the cores to count on, in a recipe made for `target` (empty: for none)."""
+        return self.on or ((target,) if target else ())

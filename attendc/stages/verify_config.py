@@ -7,8 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from attendc.recipe import CHECKED
-from attendc.stages.bench_config import CoreName
+from attendc.recipe import CHECKED, CoreName
 
 __all__ = ["VerifyConfig"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from onnx import TensorProto, helper, numpy_helper, save
 from attendc.arm.cores import CORES, Core, core_of
 from attendc.arm.emulation.emulator import Task, emulate
 from attendc.errors import UsageError
+from attendc.recipe import CoreName
+
+
+def test_a_recipe_may_name_every_core_and_no_other() -> None:
+    assert get_args(CoreName) == tuple(CORES)
 
 
 def test_those_with_a_dot_product_are_of_armv8_2() -> None:

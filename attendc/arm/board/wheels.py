@@ -7,8 +7,6 @@ the same versions. Both are kept in the cache.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from attendc.arm.board.connection import Look
 from attendc.arm.machine.host import has_pip, how_to_install
 from attendc.arm.machine.lock import Package
 from attendc.arm.machine.sysroot import arm_folder
-from attendc.arm.machine.wheels import download_wheel
+from attendc.arm.machine.wheels import download_wheel, run_pip
 from attendc.context import Context
 from attendc.errors import UsageError
 from attendc.files import sha256
@@ -91,21 +89,10 @@ def _download(packages: Sequence[Package], look: Look, folder: Path) -> None:
     if not has_pip():
         raise UsageError("this Python has no pip, which gets wheels for boards", hint=how_to_install(["pip"]))
     tags = [f"manylinux_2_{minor}" for minor in range(_glibc(look), _OLDEST_MANYLINUX - 1, -1)]
-    platforms = [word for tag in (*tags, "manylinux2014") for word in ("--platform", f"{tag}_{look.machine}")]
+    platforms = [f"{tag}_{look.machine}" for tag in (*tags, "manylinux2014")]
     python = ".".join(map(str, look.python[:2]))
     with tempfile.TemporaryDirectory(prefix=".pip-", dir=folder) as beside:
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download", "-q"),
-                *("--no-deps", "--only-binary=:all:", "--python-version", python, "--implementation", "cp"),
-                *(*platforms, "--progress-bar", "off", "--dest", beside),
-                *(f"{p.name}=={p.version}" for p in packages),
-            ],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = run_pip([f"{p.name}=={p.version}" for p in packages], python, platforms, Path(beside))
         if done.returncode != 0:
             raise _pip_error(done.stderr, f"Python {python} on {look.machine}")
         for path in Path(beside).glob("*.whl"):
