@@ -66,13 +66,18 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Task:
-    """What to train on. `on_step(model, step, steps)` is called before each step (QAT freezes ranges there)."""
+    """What to train on.
+
+    `on_step(model, step, steps)` is called before each step (QAT freezes ranges there), `on_epoch(epochs, accuracy)`
+    after each epoch, with how many are done and the accuracy on `val`; what it raises ends the training.
+    """
 
     train: Images
     val: Images
     preprocess: Preprocess
     teacher: nn.Module | None = None
     on_step: Callable[[nn.Module, int, int], None] | None = None
+    on_epoch: Callable[[int, float], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -274,6 +279,8 @@ def _end_epoch(model: nn.Module, task: Task, done: Progress, epoch: int, epoch_s
     context.say(f"epoch {epoch + 1}: loss {loss:.4f}, validation accuracy {reached:.2%}")
     if reached > done.best_accuracy:
         done.best_accuracy, done.best = reached, _weights(model)
+    if task.on_epoch is not None:
+        task.on_epoch(epoch + 1, reached)
 
 
 def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
