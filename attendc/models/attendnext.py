@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from attendc.models.layers import DCAC, BasicBlock, BottleneckBlock, ConvBN, PatchBN
+from attendc.models.layers import ACTIVATIONS, DCAC, GATES, BasicBlock, BottleneckBlock, ConvBN, PatchBN
 
-__all__ = ["PRESETS", "AttendNeXt", "AttendNeXtConfig", "attendnext_from_config"]
+__all__ = ["CHOICES", "PRESETS", "AttendNeXt", "AttendNeXtConfig", "attendnext_from_config"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class AttendNeXtConfig:
         expansion: of the bottleneck stages.
         classes: outputs.
         in_channels: channels of the image.
+        downsample: `pool` (anti-aliased) or `strided` (the first 3x3 of an attention branch and the 1x1 beside it skip
+            pixels), which the family's practices forbid.
+        attention: `entry` (a DC-AC opens each stage), `every` (all blocks of a stage are DC-ACs) or `none` (the first
+            block adds its branches where a DC-AC gates one by the other).
+        mix: `border` (columns mix only between stages) or `block` (the 3x3 convolutions of early stages after a
+            stage's first are dense).
     """
 
     widths: tuple[int, int, int, int] = (40, 84, 176, 372)
@@ -48,8 +54,20 @@ class AttendNeXtConfig:
     expansion: int = 2
     classes: int = 1000
     in_channels: int = 3
+    downsample: str = "pool"
+    attention: str = "entry"
+    mix: str = "border"
 
 
+CHOICES: dict[str, tuple[str, ...]] = {
+    "stem": ("conv", "patch"),
+    "gate": tuple(GATES),
+    "activation": tuple(ACTIVATIONS),
+    "downsample": ("pool", "strided"),
+    "attention": ("entry", "every", "none"),
+    "mix": ("border", "block"),
+}
+"""What a field that is a name may be, the plain choice first."""
 _BOTTLENECK = (False, False, True, True)
 
 
@@ -59,6 +77,8 @@ class AttendNeXt(nn.Module):
     def __init__(self, config: AttendNeXtConfig) -> None:
         """Build it with He-initialised convolutions."""
         super().__init__()
+        for name in ("downsample", "attention", "mix"):
+            _check_choice(name, getattr(config, name))
         self.config = config
         self.stem = _stem(config)
         stages: list[nn.Module] = []
@@ -80,13 +100,17 @@ class AttendNeXt(nn.Module):
         return logits
 
 
+def _check_choice(name: str, value: str) -> None:
+    if value not in CHOICES[name]:
+        raise ValueError(f"{name} is {value!r}, but there are {' and '.join(CHOICES[name])}")
+
+
 def _stem(config: AttendNeXtConfig) -> nn.Sequential:
     """Return the stem; `patch` reads each pixel once, and its file needs no more than a reshape for wide rows."""
     width, act = config.stem_width, config.activation
+    _check_choice("stem", config.stem)
     if config.stem == "patch":
         return nn.Sequential(PatchBN(config.in_channels, width, config.stem_stride, activation=act))
-    if config.stem != "conv":
-        raise ValueError(f"stem is {config.stem!r}, but there are conv and patch")
     parts: list[nn.Module] = [
         ConvBN(config.in_channels, width, 3, stride=config.stem_stride, activation=act),
         ConvBN(width, width, 3, columns=config.columns, activation=act),
@@ -98,28 +122,35 @@ def _stem(config: AttendNeXtConfig) -> nn.Sequential:
 
 def _stage(config: AttendNeXtConfig, index: int, channels: int) -> tuple[nn.Sequential, int]:
     """Return the stage and its output channels."""
-    width, act, bottleneck = config.widths[index], config.activation, _BOTTLENECK[index]
-    blocks: list[nn.Module] = [
-        DCAC(
-            channels,
-            width,
-            stride=config.stage_strides[index],
-            columns=config.columns,
-            bottleneck=bottleneck,
-            gate=config.gate,
-            activation=act,
-            expansion=config.expansion,
-        )
-    ]
+    outputs = config.widths[index] * (config.expansion if _BOTTLENECK[index] else 1)
+    blocks: list[nn.Module] = [_condenser(config, index, channels, config.stage_strides[index])]
     for _ in range(config.depths[index] - 1):
-        if bottleneck:
-            block: nn.Module = BottleneckBlock(
-                width, columns=config.columns, activation=act, expansion=config.expansion
-            )
-        else:
-            block = BasicBlock(width, columns=config.columns, activation=act)
-        blocks.append(block)
-    return nn.Sequential(*blocks), width * (config.expansion if bottleneck else 1)
+        again = config.attention == "every"
+        blocks.append(_condenser(config, index, outputs, 1) if again else _residual(config, index))
+    return nn.Sequential(*blocks), outputs
+
+
+def _condenser(config: AttendNeXtConfig, index: int, channels: int, stride: int) -> nn.Module:
+    return DCAC(
+        channels,
+        config.widths[index],
+        stride=stride,
+        columns=config.columns,
+        bottleneck=_BOTTLENECK[index],
+        gate=config.gate,
+        activation=config.activation,
+        expansion=config.expansion,
+        strided=config.downsample == "strided",
+        gated=config.attention != "none",
+        mixed=config.mix == "block",
+    )
+
+
+def _residual(config: AttendNeXtConfig, index: int) -> nn.Module:
+    width, columns, act = config.widths[index], config.columns, config.activation
+    if _BOTTLENECK[index]:
+        return BottleneckBlock(width, columns=columns, activation=act, expansion=config.expansion)
+    return BasicBlock(width, columns=1 if config.mix == "block" else columns, activation=act)
 
 
 PRESETS: dict[str, AttendNeXtConfig] = {

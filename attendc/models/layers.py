@@ -45,9 +45,10 @@ class ConvBN(nn.Sequential):
         stride: int = 1,
         columns: int = 1,
         activation: str = "",
+        skip_pixels: bool = False,
     ) -> None:
-        """Build it; a strided 1x1 convolution, which skips three of four pixels, is refused."""
-        if kernel == 1 and stride > 1:
+        """Build it; a strided 1x1 convolution, which skips three of four pixels, is refused without `skip_pixels`."""
+        if kernel == 1 and stride > 1 and not skip_pixels:
             raise ValueError("a strided pointwise convolution is not part of this family (2208.06980)")
         conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=columns, bias=False)
         parts: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels, eps=1e-5, momentum=0.1)]
@@ -82,7 +83,10 @@ class DCAC(nn.Module):
 
     Both branches are condensed, so the product is formed at the condensed resolution and there is no
     expansion, no residual and no learned scale. (N, in, H, W) -> (N, out, H/stride, W/stride), where out is
-    `width`, or 2 * `width` with `bottleneck` (stages 3 and 4).
+    `width`, or `expansion` * `width` with `bottleneck` (stages 3 and 4).
+
+    Three ways to build it are no AttendNeXt, and are there to measure what the choices of the family are worth:
+    strides instead of pools, a sum instead of the gated product, columns that mix inside the attention branch.
 
     Source: 2208.06980 section 2; the layers of each branch after 2311.11656.
     """
@@ -98,30 +102,41 @@ class DCAC(nn.Module):
         gate: str,
         activation: str,
         expansion: int = 2,
+        strided: bool = False,
+        gated: bool = True,
+        mixed: bool = False,
     ) -> None:
-        """Build both branches; only the attention branch has columns, the 1x1 of V mixes them."""
+        """Build both branches; only the attention branch has columns, the 1x1 of V mixes them.
+
+        `strided` lets the first 3x3 of the attention branch and the 1x1 of V skip pixels where pools would stand;
+        without `gated` the branches are added; `mixed` makes the 3x3 after the first of an early stage dense.
+        """
         super().__init__()
         out_channels = width * expansion if bottleneck else width
+        pool, step = (1, stride) if strided else (stride, 1)
         if bottleneck:
             self.attention = nn.Sequential(
                 ConvBN(in_channels, width, 1, activation=activation),
-                antialias(stride),
-                ConvBN(width, width, 3, columns=columns, activation=activation),
+                antialias(pool),
+                ConvBN(width, width, 3, stride=step, columns=columns, activation=activation),
                 ConvBN(width, out_channels, 1),
             )
         else:
             self.attention = nn.Sequential(
-                antialias(stride),
-                ConvBN(in_channels, width, 3, columns=columns, activation=activation),
-                ConvBN(width, width, 3, columns=columns),
+                antialias(pool),
+                ConvBN(in_channels, width, 3, stride=step, columns=columns, activation=activation),
+                ConvBN(width, width, 3, columns=1 if mixed else columns),
             )
-        self.gate = GATES[gate]()
-        self.features = nn.Sequential(antialias(stride), ConvBN(in_channels, out_channels, 1))
+        self.gate = GATES[gate]() if gated else None
+        features = ConvBN(in_channels, out_channels, 1, stride=step, skip_pixels=strided)
+        self.features = nn.Sequential(antialias(pool), features)
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return act(gate(A(x)) * V(x))."""
-        y: Tensor = self.activation(self.gate(self.attention(x)) * self.features(x))
+        attention, features = self.attention(x), self.features(x)
+        joined = torch.add(attention, features) if self.gate is None else self.gate(attention) * features
+        y: Tensor = self.activation(joined)
         return y
 
 
