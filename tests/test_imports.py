@@ -65,6 +65,7 @@ LAYERS = {
     "stages": 8,
     "reader": 9,
     "runner": 10,
+    "explore": 10,
     "jobs": 11,
     "cli": 12,
     "__main__": 12,
