@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from attendc.models.layers import ACTIVATIONS, DCAC, GATES, BasicBlock, BottleneckBlock, ConvBN, PatchBN
 
-__all__ = ["CHOICES", "PRESETS", "AttendNeXt", "AttendNeXtConfig", "attendnext_from_config"]
+__all__ = [
+    "BOTTLENECK",
+    "CHOICES",
+    "PRESETS",
+    "AttendNeXt",
+    "AttendNeXtConfig",
+    "attendnext_from_config",
+    "check_choice",
+]
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mix": ("border", "block"),
 }
 """What a field that is a name may be, the plain choice first."""
-_BOTTLENECK = (False, False, True, True)
+BOTTLENECK = (False, False, True, True)
+"""Which stages have bottlenecks: those where pixels are few and channels many."""
 
 
 class AttendNeXt(nn.Module):
@@ -78,7 +87,7 @@ class AttendNeXt(nn.Module):
         """Build it with He-initialised convolutions."""
         super().__init__()
         for name in ("downsample", "attention", "mix"):
-            _check_choice(name, getattr(config, name))
+            check_choice(name, getattr(config, name))
         self.config = config
         self.stem = _stem(config)
         stages: list[nn.Module] = []
@@ -100,15 +109,17 @@ class AttendNeXt(nn.Module):
         return logits
 
 
-def _check_choice(name: str, value: str) -> None:
-    if value not in CHOICES[name]:
-        raise ValueError(f"{name} is {value!r}, but there are {' and '.join(CHOICES[name])}")
+def check_choice(name: str, value: str) -> None:
+    """Raise a ValueError if a field may not be called so."""
+    *others, last = CHOICES[name]
+    if value not in (*others, last):
+        raise ValueError(f"{name} is {value!r}, but there are {', '.join(others)} and {last}")
 
 
 def _stem(config: AttendNeXtConfig) -> nn.Sequential:
     """Return the stem; `patch` reads each pixel once, and its file needs no more than a reshape for wide rows."""
     width, act = config.stem_width, config.activation
-    _check_choice("stem", config.stem)
+    check_choice("stem", config.stem)
     if config.stem == "patch":
         return nn.Sequential(PatchBN(config.in_channels, width, config.stem_stride, activation=act))
     parts: list[nn.Module] = [
@@ -122,7 +133,7 @@ def _stem(config: AttendNeXtConfig) -> nn.Sequential:
 
 def _stage(config: AttendNeXtConfig, index: int, channels: int) -> tuple[nn.Sequential, int]:
     """Return the stage and its output channels."""
-    outputs = config.widths[index] * (config.expansion if _BOTTLENECK[index] else 1)
+    outputs = config.widths[index] * (config.expansion if BOTTLENECK[index] else 1)
     blocks: list[nn.Module] = [_condenser(config, index, channels, config.stage_strides[index])]
     for _ in range(config.depths[index] - 1):
         again = config.attention == "every"
@@ -136,7 +147,7 @@ def _condenser(config: AttendNeXtConfig, index: int, channels: int, stride: int)
         config.widths[index],
         stride=stride,
         columns=config.columns,
-        bottleneck=_BOTTLENECK[index],
+        bottleneck=BOTTLENECK[index],
         gate=config.gate,
         activation=config.activation,
         expansion=config.expansion,
@@ -148,7 +159,7 @@ def _condenser(config: AttendNeXtConfig, index: int, channels: int, stride: int)
 
 def _residual(config: AttendNeXtConfig, index: int) -> nn.Module:
     width, columns, act = config.widths[index], config.columns, config.activation
-    if _BOTTLENECK[index]:
+    if BOTTLENECK[index]:
         return BottleneckBlock(width, columns=columns, activation=act, expansion=config.expansion)
     return BasicBlock(width, columns=1 if config.mix == "block" else columns, activation=act)
 
@@ -206,6 +217,6 @@ def attendnext_from_config(**fields: object) -> AttendNeXt:
     config = AttendNeXtConfig(**tuples)  # type: ignore[arg-type]
     for name in ("widths", "depths", "stage_strides"):
         entries = getattr(config, name)
-        if not isinstance(entries, tuple) or len(entries) != len(_BOTTLENECK):
-            raise ValueError(f"{name} is {entries}, but there are {len(_BOTTLENECK)} stages")
+        if not isinstance(entries, tuple) or len(entries) != len(BOTTLENECK):
+            raise ValueError(f"{name} is {entries}, but there are {len(BOTTLENECK)} stages")
     return AttendNeXt(config)
