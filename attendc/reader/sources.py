@@ -1,4 +1,4 @@
-"""Where recipes come from: the shipped ones by name, all others by path."""
+"""Where recipes come from: the shipped ones by name, all others by path. Other files of attendc's are found alike."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from attendc.reader.faults import Fault, Place, RecipeError, closest
 from attendc.reader.parse import LARGEST
 
-__all__ = ["Source", "find_recipe", "read_source", "shipped_recipes"]
+__all__ = ["RECIPES", "Shelf", "Source", "find_recipe", "find_source", "read_source", "shipped_recipes"]
 
 _SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A recipe that has not been read yet.
+    """A file that has not been read yet.
 
     Attributes:
         label: what faults call the file.
-        stem: the name of the recipe if it gives none.
+        stem: its name if it gives none.
         folder: what it extends is looked for here.
         file: what to read.
         identity: the same for every way to name it.
@@ -35,15 +35,37 @@ class Source:
     identity: str
 
 
-def _shipped() -> dict[str, Traversable]:
-    folder = resources.files("attendc.recipes")
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-    return {file.name.removesuffix(".yaml"): file for file in files}
+@dataclass(frozen=True)
+class Shelf:
+    """Where files of one kind are shipped.
+
+    Attributes:
+        package: that they lie in.
+        folder: inside it; empty: in the package itself.
+        kind: what such a file is called.
+    """
+
+    package: str
+    folder: str
+    kind: str
+
+    def files(self) -> dict[str, Traversable]:
+        """Return name -> file."""
+        folder = resources.files(self.package).joinpath(self.folder)
+        files = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
+        return {file.name.removesuffix(".yaml"): file for file in files}
+
+    def label(self, name: str) -> str:
+        """Return what faults call a shipped file."""
+        return "/".join(part for part in (*self.package.split("."), self.folder, f"{name}.yaml") if part)
+
+
+RECIPES = Shelf("attendc.recipes", "", "recipe")
 
 
 def shipped_recipes() -> dict[str, str]:
     """Return name -> what it is for: the last paragraph of the comment at its top, in one line."""
-    return {name: _comment(file.read_text(encoding="utf-8")) for name, file in _shipped().items()}
+    return {name: _comment(file.read_text(encoding="utf-8")) for name, file in RECIPES.files().items()}
 
 
 def _comment(text: str) -> str:
@@ -56,9 +78,17 @@ def _comment(text: str) -> str:
 
 
 def find_recipe(name_or_path: str | Path, *, folder: Path | None = None, told: Place | None = None) -> Source:
-    """Return the shipped recipe of that name, else the file.
+    """Return the shipped recipe of that name, else the file; see `find_source`."""
+    return find_source(RECIPES, name_or_path, folder=folder, told=told)
+
+
+def find_source(
+    shelf: Shelf, name_or_path: str | Path, *, folder: Path | None = None, told: Place | None = None
+) -> Source:
+    """Return the shipped file of that name, else the file at that path.
 
     Args:
+        shelf: where such files are shipped.
         name_or_path: as the user gave it.
         folder: what a relative path starts from; None is the working directory.
         told: where it was asked for, which is then where the fault is.
@@ -67,25 +97,25 @@ def find_recipe(name_or_path: str | Path, *, folder: Path | None = None, told: P
         RecipeError: if there is neither, or it is a folder.
     """
     text = str(name_or_path)
-    shipped = _shipped()
+    shipped = shelf.files()
     if isinstance(name_or_path, str) and text in shipped:
-        label = f"attendc/recipes/{text}.yaml"
-        return Source(label, text, Path(), shipped[text], f"shipped {text}")
+        return Source(shelf.label(text), text, Path(), shipped[text], f"shipped {text}")
     path = folder / text if folder is not None else Path(text)
     if _is(Path.is_file, path):
         return Source(str(path), path.stem, path.parent, path, str(path.resolve()))
-    raise RecipeError([_not_found(text, path, shipped, told)])
+    raise RecipeError([_not_found(text, path, shelf, told)])
 
 
-def _not_found(text: str, path: Path, shipped: dict[str, Traversable], told: Place | None) -> Fault:
+def _not_found(text: str, path: Path, shelf: Shelf, told: Place | None) -> Fault:
     at = told or Place(text)
     where = (at.file, at.line, "extends" if told else "", text if told else "")
     if _is(Path.is_dir, path):
         return Fault(*where, "is a folder; give the name of a file in it")
+    shipped = shelf.files()
     near = closest(path.name, _beside(path))
     suggestion = str(Path(text).with_name(near)) if near else closest(text.removesuffix(".yaml"), shipped)
     names = ", ".join(shipped) or "none"
-    return Fault(*where, f"no such file and no shipped recipe of that name; shipped are {names}", suggestion)
+    return Fault(*where, f"no such file and no shipped {shelf.kind} of that name; shipped are {names}", suggestion)
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from attendc.amounts import read_amount
+from attendc.amounts import Amount, part_or_number
 from attendc.arm.cores import core_of
 from attendc.errors import UsageError
 
-__all__ = ["CORE_BUDGET", "Amount", "amount_of", "as_typed", "core_amount_of", "unit_of"]
+__all__ = ["CORE_BUDGET", "amount_of", "as_typed", "core_amount_of", "unit_of"]
 
 CORE_BUDGET = "budget"
 """What a budget in a core's instructions is called where one in MACs is called `macs`."""
-
-
-@dataclass(frozen=True)
-class Amount:
-    """Attributes:
-    value: a part of the whole, or a number.
-    is_part: which of the two.
-    """
-
-    value: float
-    is_part: bool
-
-    def limit(self, whole: float) -> float:
-        """Return the number that is meant."""
-        return self.value * whole if self.is_part else self.value
 
 
 def amount_of(unit: str, text: str) -> Amount:
@@ -35,7 +18,7 @@ def amount_of(unit: str, text: str) -> Amount:
     Raises:
         UsageError: if it is neither.
     """
-    amount = _amount(text)
+    amount = part_or_number(text)
     if amount is None:
         raise UsageError(f"{unit}={text} is no budget", hint=f"Give a part such as {unit}=0.5 or an amount: {unit}=40k")
     return amount
@@ -50,7 +33,7 @@ def core_amount_of(text: str) -> tuple[str, Amount]:
     core, colon, told = text.rpartition(":")
     if colon:
         core_of(core)
-    amount = _amount(told)
+    amount = part_or_number(told)
     if amount is None:
         raise UsageError(
             f"budget={text} is no budget",
@@ -67,12 +50,3 @@ def as_typed(value: str | float) -> str:
 def unit_of(name: str, text: str) -> str:
     """Return what a budget of that name counts: `macs`, `instructions on cortex-a76`."""
     return f"instructions on {core_amount_of(text)[0]}" if name == CORE_BUDGET else name
-
-
-def _amount(text: str) -> Amount | None:
-    digits, unit = read_amount(text) or ("", 1)
-    # Nobody means one and a half multiply-accumulates by 1.5.
-    if not digits or (unit == 1 and "." in digits and float(digits) >= 1):
-        return None
-    value = float(digits) * unit
-    return Amount(value, is_part=value < 1 and unit == 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from attendc.compress.pruning.amount import CORE_BUDGET, Amount, amount_of, core_amount_of, unit_of
+from attendc.amounts import Amount
+from attendc.compress.pruning.amount import CORE_BUDGET, amount_of, core_amount_of, unit_of
 from attendc.compress.pruning.cost import COSTS, Cost
 from attendc.compress.pruning.shapes import Shapes
 from attendc.errors import UsageError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attendc.compress.pruning.amount import Amount, amount_of, core_amount_of, unit_of
+from attendc.amounts import Amount
+from attendc.compress.pruning.amount import amount_of, core_amount_of, unit_of
 from attendc.errors import UsageError
 
 
