@@ -20,25 +20,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from arm_networks import Network, opened
-from arm_tools import attendc_files
+from arm_files import CORES, M, counted, network_files
+from arm_networks import Network, of_timm
 from torch import nn
 
 from attendc.arm.check.check import Checked, check_file
 from attendc.arm.check.reasons import UNKNOWN
-from attendc.arm.cores import core_of
-from attendc.arm.emulation.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer
 from attendc.models.attendnext import attendnext_from_config
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from foreign import timm_model, without_torchvision
 from nets import settle
 
-CORES = ("cortex-a76", "cortex-a72")
 SEED = 1123
 MEMBERS = 4
 LIMIT = 0.05
-M = 1e6
 
 
 def drawn(rng: random.Random) -> Network:
@@ -64,32 +60,11 @@ def drawn(rng: random.Random) -> Network:
     return Network(name, make, size, "")
 
 
-def of_timm(name: str, size: int = 224) -> Network:
-    """Return a network of timm, its branches joined as it is deployed."""
-
-    def make() -> nn.Module:
-        model = timm_model(name, 1000)
-        with without_torchvision():
-            from timm.utils.model import reparameterize_model
-        return reparameterize_model(model).eval()
-
-    return Network(name, make, size, "")
-
-
 def networks() -> list[Network]:
     """Return the ten."""
     rng = random.Random(SEED)
     named = ("mobilenetv3_large_100", "fbnetc_100", "efficientnet_b0", "mobileone_s1", "mobilenetv2_100", "resnet18")
-    return [*(drawn(rng) for _ in range(MEMBERS)), *(of_timm(name) for name in named)]
-
-
-def file_of(network: Network, keep: Path) -> Path:
-    """Return the int8 TFLite file of a network; made now unless it is there."""
-    folder = keep / "".join(c if c.isalnum() else "_" for c in network.name)
-    if not (folder / "model.int8.tflite").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        attendc_files(opened(network), folder)
-    return folder / "model.int8.tflite"
+    return [*(drawn(rng) for _ in range(MEMBERS)), *(of_timm(name, name, "") for name in named)]
 
 
 def table(core: str, found: Sequence[tuple[Network, Checked, Answer]]) -> tuple[list[str], list[str]]:
@@ -121,11 +96,6 @@ def table(core: str, found: Sequence[tuple[Network, Checked, Answer]]) -> tuple[
     return lines, wrong + ([f"median error on {core} {median:.1%}, over {LIMIT:.0%}"] if median > LIMIT else [])
 
 
-def counted(files: Sequence[Path], core: str) -> list[Answer]:
-    """Return what the emulated core counts."""
-    return emulate(core_of(core), [Task("count", file) for file in files])
-
-
 def main() -> int:
     """Make, check, count, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,12 +104,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         ten, files = networks(), []
         for network in ten:
-            files.append(file_of(network, given.keep or Path(name)))
+            files.append(network_files(network, given.keep or Path(name))[0])
             sys.stderr.write(f"made: {network.name}\n")
         checked = [check_file(file, CORES) for file in files]
         wrong: list[str] = []
-        for core in CORES:
-            lines, faults = table(core, list(zip(ten, checked, counted(files, core), strict=True)))
+        for core, answers in counted(files, given.keep).items():
+            lines, faults = table(core, list(zip(ten, checked, answers.values(), strict=True)))
             sys.stdout.write("\n".join(lines) + "\n")
             wrong += faults
     sys.stderr.write("".join(f"wrong: {fault}\n" for fault in wrong))

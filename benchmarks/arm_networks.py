@@ -15,14 +15,15 @@ from torch import nn
 
 from attendc.checkpoint import Weights
 from attendc.models.attendnext import PRESETS, attendnext_from_config
+from attendc.models.registry import PRESET_INPUTS
 from attendc.opening import Opened
 from attendc.types import Architecture, Preprocess, Spec
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from foreign import timm_model, without_torchvision
+from foreign import joined, timm_model
 from nets import settle
 
-__all__ = ["NETWORKS", "Network", "opened"]
+__all__ = ["NETWORKS", "Network", "member", "of_timm", "opened"]
 
 CLASSES = 1000
 
@@ -37,6 +38,7 @@ class Network:
         size: height and width of its image.
         source: paper.
         allow_float: whether some of its operators have no int8 form in attendc.
+        channels: of its image.
     """
 
     name: str
@@ -44,45 +46,46 @@ class Network:
     size: int
     source: str
     allow_float: bool = False
+    channels: int = 3
+
+
+FAMILY = "arXiv 2208.06980"
 
 
 def opened(network: Network) -> Opened:
     """Return the network as a checkpoint would give it, its preprocessing that of ImageNet in range."""
-    preprocess = Preprocess(network.size, network.size, 3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    preprocess = Preprocess(
+        network.size, network.size, network.channels, mean[: network.channels], std[: network.channels]
+    )
     spec = Spec(Architecture(f"benchmark:{network.name}", {}), preprocess, ())
     return Opened(network.make(), spec, Weights({}, None, "0" * 64))
 
 
-def _member(preset: str, **changes: object) -> Callable[[], nn.Module]:
+def member(preset: str, name: str = "", *, size: int | None = None, **changes: object) -> Network:
+    """Return a preset, or what becomes of it by some changes, at its own resolution unless `size` is given."""
+    channels, height, _ = PRESET_INPUTS.get(preset, (3, 224, 224))
+
     def make() -> nn.Module:
         torch.manual_seed(0)
-        config = {**vars(PRESETS[preset]), "classes": CLASSES, **changes}
-        return settle(attendnext_from_config(**config))
+        return settle(attendnext_from_config(**{**vars(PRESETS[preset]), **changes}))
 
-    return make
-
-
-def _timm(name: str) -> Callable[[], nn.Module]:
-    return lambda: timm_model(name, CLASSES)
+    return Network(name or preset, make, size or height, FAMILY, channels=channels)
 
 
-def _mobileone_fused() -> nn.Module:
-    """Return MobileOne-S1 with its branches joined, as it is deployed."""
-    model = timm_model("mobileone_s1", CLASSES)
-    with without_torchvision():
-        from timm.utils.model import reparameterize_model
-    return reparameterize_model(model).eval()
+def of_timm(model: str, name: str, source: str, *, size: int = 224, allow_float: bool = False) -> Network:
+    """Return a network of timm's, its branches joined if it has some, as it is deployed."""
+    return Network(name, lambda: joined(timm_model(model, CLASSES)), size, source, allow_float)
 
 
-FAMILY = "arXiv 2208.06980"
 NETWORKS = (
-    Network("AttendNeXt", _member("attendnext"), 224, FAMILY),
-    Network("AttendNeXt, sigmoid gate", _member("attendnext", gate="sigmoid"), 224, FAMILY),
-    Network("attendnext_arm", _member("attendnext_arm"), 224, FAMILY),
-    Network("attendnext_arm_s", _member("attendnext_arm_s"), 224, FAMILY),
-    Network("FBNet-C", _timm("fbnetc_100"), 224, "arXiv 1812.03443"),
-    Network("MobileNetV3-L", _timm("mobilenetv3_large_100"), 224, "arXiv 1905.02244"),
-    Network("MobileOne-S1, fused", _mobileone_fused, 224, "arXiv 2206.04040"),
-    Network("EfficientNet-B0", _timm("efficientnet_b0"), 224, "arXiv 1905.11946"),
-    Network("MobileViT-XS", _timm("mobilevit_xs"), 256, "arXiv 2110.02178", allow_float=True),
+    member("attendnext", "AttendNeXt"),
+    member("attendnext", "AttendNeXt, sigmoid gate", gate="sigmoid"),
+    member("attendnext_arm"),
+    member("attendnext_arm_s"),
+    of_timm("fbnetc_100", "FBNet-C", "arXiv 1812.03443"),
+    of_timm("mobilenetv3_large_100", "MobileNetV3-L", "arXiv 1905.02244"),
+    of_timm("mobileone_s1", "MobileOne-S1, fused", "arXiv 2206.04040"),
+    of_timm("efficientnet_b0", "EfficientNet-B0", "arXiv 1905.11946"),
+    of_timm("mobilevit_xs", "MobileViT-XS", "arXiv 2110.02178", size=256, allow_float=True),
 )

@@ -5,7 +5,7 @@ r"""What networks cost on ARM, and what tools make of one network: instructions 
 
 writes docs/arm-peers.md and docs/arm-peers.svg. Every network goes the same way (`attendc quantize --calib random`,
 TFLite in int8 and float32), and every file is counted in the same processes, one a core. `--keep` is a folder for the
-files that were made, so that a run that was stopped goes on; about a minute a network without it.
+files that were made and what was counted, so that a run that was stopped goes on; about a minute a network without it.
 """
 
 from __future__ import annotations
@@ -13,46 +13,24 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from arm_files import CORES, Counts, M, counted, network_files
 from arm_networks import NETWORKS, Network, opened
-from arm_tools import TOOLS, attendc_files, images_for
+from arm_tools import TOOLS, images_for
 
-from attendc.arm.cores import core_of
-from attendc.arm.emulation.emulator import Answer, Task, emulate
+from attendc.arm.emulation.emulator import Answer
 from attendc.errors import AttendcError, ConversionError
 from attendc.metrics import count_macs
 
-CORES = ("cortex-a76", "cortex-a72")
 OURS = "attendnext_arm"
 """The network that the tools are compared on."""
 COMMAND = "OMP_NUM_THREADS=1 python benchmarks/arm_peers.py -o docs/arm-peers"
-M = 1e6
 
 
 def say(text: str) -> None:
     """Tell how far it is."""
     sys.stderr.write(f"{text}\n")
-
-
-def made(folder: Path, make: Callable[[Path], object], names: Sequence[str]) -> list[Path]:
-    """Return the files of a folder; made now unless they are there."""
-    paths = [folder / name for name in names]
-    if not all(path.exists() for path in paths):
-        folder.mkdir(parents=True, exist_ok=True)
-        make(folder)
-    return paths
-
-
-def network_files(network: Network, keep: Path) -> list[Path]:
-    """Return the int8 and the float32 TFLite file of a network."""
-    folder = keep / network.name.replace(" ", "_").replace(",", "")
-
-    def make(where: Path) -> object:
-        return attendc_files(opened(network), where, allow_float=network.allow_float)
-
-    return made(folder, make, ("model.int8.tflite", "model.float32.tflite"))
 
 
 def tool_files(network: Network, keep: Path) -> dict[str, Path | str]:
@@ -70,14 +48,6 @@ def tool_files(network: Network, keep: Path) -> dict[str, Path | str]:
             found[tool] = f"{type(e).__name__}: {str(e).strip().splitlines()[0][:100]}"
         say(f"made: {tool}")
     return found
-
-
-def counted(files: Sequence[Path]) -> dict[str, dict[Path, Answer]]:
-    """Return core -> file -> what was counted."""
-    return {
-        core: {answer.file: answer for answer in emulate(core_of(core), [Task("count", file) for file in files])}
-        for core in CORES
-    }
 
 
 def running(files: dict[str, Path | str]) -> dict[str, Path | str]:
@@ -99,7 +69,7 @@ def millions(answer: Answer | None) -> str:
     return f"{answer.instructions / M:.1f}"
 
 
-def network_table(files: dict[Network, list[Path]], counts: dict[str, dict[Path, Answer]]) -> list[str]:
+def network_table(files: dict[Network, tuple[Path, Path]], counts: Counts) -> list[str]:
     """Return the rows of all networks."""
     lines = [
         "| network | size | M MACs | M params | f32 A76 | int8 A76 | int8 A72 | MACs by A76 | f32 by int8 | parts |",
@@ -121,7 +91,7 @@ def network_table(files: dict[Network, list[Path]], counts: dict[str, dict[Path,
     return lines
 
 
-def tool_table(files: dict[str, Path | str], counts: dict[str, dict[Path, Answer]]) -> list[str]:
+def tool_table(files: dict[str, Path | str], counts: Counts) -> list[str]:
     """Return the rows of all tools, with how many times attendc's instructions each takes."""
     lines = [
         "| tool | A76 | times attendc's | A72 | times attendc's | operators | XNNPACK partitions |",
@@ -144,7 +114,7 @@ def tool_table(files: dict[str, Path | str], counts: dict[str, dict[Path, Answer
     return lines
 
 
-def draw(path: Path, files: dict[Network, list[Path]], counts: dict[str, dict[Path, Answer]]) -> None:
+def draw(path: Path, files: dict[Network, tuple[Path, Path]], counts: Counts) -> None:
     """Draw the int8 instructions of every network on both cores, as bars."""
     import matplotlib as mpl
 
@@ -180,7 +150,7 @@ def main() -> None:
         ours = next(network for network in NETWORKS if network.name == OURS)
         tools = running(tool_files(ours, keep))
         every = [file for pair in files.values() for file in pair]
-        counts = counted([*every, *(file for file in tools.values() if isinstance(file, Path))])
+        counts = counted([*every, *(file for file in tools.values() if isinstance(file, Path))], given.keep)
     page = [
         "# What networks cost on ARM, and what tools make of one",
         "",

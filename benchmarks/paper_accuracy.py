@@ -34,7 +34,7 @@ from attendc.train import Task, TrainOptions, accuracy, hold_out, train
 from attendc.types import Preprocess
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from foreign import without_torchvision
+from foreign import timm_network
 
 __all__ = ["FACTORIES", "read_rows"]
 
@@ -48,13 +48,7 @@ def _member(preset: str) -> Callable[[], nn.Module]:
 
 
 def _timm(name: str) -> Callable[[], nn.Module]:
-    def make() -> nn.Module:
-        with without_torchvision():
-            import timm
-        model: nn.Module = timm.create_model(name, pretrained=False, num_classes=CLASSES, in_chans=CHANNELS)
-        return model
-
-    return make
+    return lambda: timm_network(name, CLASSES, CHANNELS)
 
 
 FACTORIES: dict[str, Callable[[], nn.Module]] = {

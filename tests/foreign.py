@@ -69,15 +69,29 @@ def without_torchvision() -> Iterator[None]:
         sys.modules.update(before)
 
 
+def timm_network(name: str, classes: int, in_channels: int = 3) -> nn.Module:
+    """Return a network of timm's with fresh weights, in training mode."""
+    with without_torchvision():
+        import timm
+    model: nn.Module = timm.create_model(name, pretrained=False, num_classes=classes, in_chans=in_channels)
+    return model
+
+
 def timm_model(name: str, classes: int, in_channels: int = 3) -> nn.Module:
     """Return a network of timm's in eval mode: seeded weights, batch norms as after training.
 
     Fresh, the last batch norm of each residual block has factors of zero, and the block does nothing.
     """
-    with without_torchvision():
-        import timm
     torch.manual_seed(0)
-    return settle(timm.create_model(name, pretrained=False, num_classes=classes, in_chans=in_channels))
+    return settle(timm_network(name, classes, in_channels))
+
+
+def joined(model: nn.Module) -> nn.Module:
+    """Return a network in eval mode with its branches joined, if it is one of timm's that has some."""
+    with without_torchvision():
+        from timm.utils.model import reparameterize_model
+    whole: nn.Module = reparameterize_model(model).eval()
+    return whole
 
 
 def resnet18(classes: int = 10, in_channels: int = 3) -> nn.Module:
