@@ -12,13 +12,15 @@ from torch import Tensor
 
 from attendc.data.images import Images, images_from_array
 from attendc.errors import DataError
-from attendc.types import Preprocess
+from attendc.types import Fit, Preprocess
 
-__all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "random_images", "to_input"]
+__all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "random_images", "suited", "to_input"]
 
 _SMALLEST_STD = 1 / 255
 """One step of a pixel, so that images of one value can be normalised too."""
 _AT_ONCE = 50
+_PAD_UP_TO = 4 / 3
+"""Images are padded up to the network's size if it is at most so many times theirs, and scaled beyond."""
 
 
 def to_input(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
@@ -95,6 +97,15 @@ def pixel_statistics(
     mean = total / count / 255.0
     std = np.sqrt(np.maximum(squares / count / 255.0**2 - mean**2, _SMALLEST_STD**2))
     return tuple(map(float, mean.round(4))), tuple(map(float, std.round(4)))
+
+
+def suited(images: Images, channels: int, height: int, width: int) -> Preprocess:
+    """Return the preprocessing for a network that will be trained on these images at that size."""
+    mean, std = pixel_statistics(images, channels=channels)
+    rows, columns = images.read([0])[0].shape[:2]
+    near = height <= rows * _PAD_UP_TO and width <= columns * _PAD_UP_TO
+    fit: Fit = "pad" if near and height >= rows and width >= columns else "resize"
+    return Preprocess(height, width, channels, mean, std, fit)
 
 
 def _to_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

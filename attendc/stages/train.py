@@ -13,7 +13,7 @@ from attendc.artefacts import checkpoint_entry
 from attendc.checkpoint import load_model, read_weights, save_checkpoint
 from attendc.context import Context
 from attendc.data.images import Dataset
-from attendc.data.preprocess import pixel_statistics
+from attendc.data.preprocess import suited
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.metrics import count_params
@@ -24,13 +24,11 @@ from attendc.stages.model_facts import model_facts
 from attendc.stages.train_config import DEFAULT_DATA, DEFAULT_MODEL, TrainConfig
 from attendc.stages.work import CHECKPOINT, SOURCE, Made, Work
 from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, train
-from attendc.types import Architecture, Fit, Preprocess, Spec
+from attendc.types import Architecture, Preprocess, Spec
 
 __all__ = ["LAST", "TRAINED", "TrainedNetwork", "run", "train_network"]
 
 TRAINED, LAST = "model.trained.safetensors", "model.trained.last.safetensors"
-_PAD_UP_TO = 4 / 3
-"""Images are padded up to the network's size if it is at most so many times theirs, and scaled beyond."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +174,4 @@ def _preprocess(name: str, config: TrainConfig, architecture: Architecture, data
     channels, height, width = PRESET_INPUTS.get(name, (3, 224, 224))
     channels = architecture.args.get("in_channels", channels)
     height, width = config.input_size or (height, width)
-    mean, std = pixel_statistics(dataset.train, channels=channels)
-    rows, columns = dataset.train.read([0])[0].shape[:2]
-    near = height <= rows * _PAD_UP_TO and width <= columns * _PAD_UP_TO
-    fit: Fit = "pad" if near and height >= rows and width >= columns else "resize"
-    return Preprocess(height, width, channels, mean, std, fit)
+    return suited(dataset.train, channels, height, width)
