@@ -21,6 +21,8 @@ from torch.nn import functional
 from attendc.context import Context
 from attendc.data.augment import flip_and_shift
 from attendc.data.images import Images, take
+from attendc.data.order import shuffled
+from attendc.data.prefetch import batches_ahead
 from attendc.data.preprocess import batches, fitted, normalise
 from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.train_state import Progress, load_state, save_state
@@ -92,8 +94,11 @@ class TrainResult:
 
 
 def hold_out(images: Images, part: float, *, seed: int) -> tuple[Images, Images]:
-    """Split off `part` of the images, drawn by the seed, to choose the best epoch by: (rest, held out)."""
-    order = np.random.default_rng([seed, 0x5E7]).permutation(len(images))
+    """Split off `part` of the images, drawn by the seed, to choose the best epoch by: (rest, held out).
+
+    Of images that lie elsewhere whole shards are held out, but for one that is parted.
+    """
+    order = shuffled(images, np.random.default_rng([seed, 0x5E7]), mixed=1)
     cut = max(1, round(len(images) * part))
     return take(images, [int(i) for i in order[cut:]]), take(images, [int(i) for i in order[:cut]])
 
@@ -259,15 +264,17 @@ def _distillation(logits: Tensor, x: Tensor, teacher: nn.Module, temperature: fl
 
 
 def _epoch(task: Task, options: TrainOptions, seed: int, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the augmented batches of one epoch from batch number `first` on."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(task.train))
-    for index in range(first, len(task.train) // options.batch_size):
-        chosen = [int(i) for i in order[index * options.batch_size : (index + 1) * options.batch_size]]
+    """Yield the augmented batches of one epoch from batch number `first` on; they are made ahead of the steps."""
+
+    def made(index: int, chosen: list[int]) -> tuple[Tensor, Tensor]:
         drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(drawn))
         stack = fitted(task.train.read(chosen), task.preprocess)
         stack = flip_and_shift(stack, flip=options.flip, shift=options.shift, generator=generator)
-        yield normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
+        return normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
+
+    order = shuffled(task.train, np.random.default_rng([seed, epoch]))
+    yield from batches_ahead(task.train, order, options.batch_size, made, first=first)
 
 
 def _end_epoch(model: nn.Module, task: Task, done: Progress, epoch: int, epoch_steps: int, context: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,23 @@ from numpy.typing import NDArray
 
 from attendc.errors import DataError
 
-__all__ = ["Dataset", "Images", "evenly", "images_from_array", "images_from_files", "take"]
+__all__ = ["Dataset", "Images", "Shards", "evenly", "images_from_array", "images_from_files", "take"]
 
 Uint8Image = NDArray[np.uint8]
 _DECODERS = 4
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Where images lie that come a shard at a time, so that those of one shard are best read together.
+
+    Attributes:
+        of: int64 (N,), the shard of each image.
+        bring: gets a shard, by its number in `of`, to this machine, and waits until it is there.
+    """
+
+    of: NDArray[np.int64]
+    bring: Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -23,12 +36,16 @@ class Images:
     """Labelled images.
 
     Attributes:
-        read: indices -> uint8 images (H, W, C), which need not share a size.
+        read: indices -> uint8 images (H, W, C), which need not share a size; several threads may call it at once.
         targets: int64 (N,), the class of each.
+        encoded: index -> content of the image file; None: there are none.
+        shards: of images that lie elsewhere; None: any order of reading is as good as another.
     """
 
     read: Callable[[Sequence[int]], list[Uint8Image]]
     targets: NDArray[np.int64]
+    encoded: Callable[[int], bytes] | None = None
+    shards: Shards | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -68,7 +85,13 @@ def images_from_files(files: Sequence[Path], targets: NDArray[np.int64]) -> Imag
 def take(images: Images, indices: Sequence[int]) -> Images:
     """Return the images at `indices`, in that order."""
     chosen = [int(i) for i in indices]
-    return Images(lambda wanted: images.read([chosen[i] for i in wanted]), images.targets[chosen])
+    encoded, shards = images.encoded, images.shards
+    return Images(
+        lambda wanted: images.read([chosen[i] for i in wanted]),
+        images.targets[chosen],
+        encoded and (lambda index: encoded(chosen[index])),
+        shards and replace(shards, of=shards.of[chosen]),
+    )
 
 
 def evenly(images: Images, count: int) -> Images:
