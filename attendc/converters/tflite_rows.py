@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attendc.arm.kernels import WideRows
 from attendc.converters.tflite_schema import (
     add_constant,
     constant,
@@ -36,8 +37,6 @@ from attendc.converters.tflite_schema import (
 
 __all__ = ["channels_of_pixels", "read_wide_rows"]
 
-_STEP = 8
-"""What the kernels pad the channels of a tap to a multiple of."""
 _VALID = 1
 _DTYPES: dict[str, type[np.generic]] = {"INT8": np.int8, "FLOAT32": np.float32}
 Pads = tuple[int, int]
@@ -49,55 +48,15 @@ class _Window:
 
     Attributes:
         source: index of the tensor.
-        width: of the image there, in pixels.
         weight: (outputs, rows, columns, channels).
-        stride: along the columns.
+        wide: what it does along its columns.
         rows: padding above and below.
-        columns: padding left and right.
     """
 
     source: int
-    width: int
     weight: NDArray[Any]
-    stride: int
+    wide: WideRows
     rows: Pads
-    columns: Pads
-
-    @property
-    def outputs(self) -> int:
-        """Return the columns of the output."""
-        return (self.width + sum(self.columns) - int(self.weight.shape[2])) // self.stride + 1
-
-    @property
-    def left(self) -> int:
-        """Return how many blocks of padding stand at the left."""
-        return -(-self.columns[0] // self.stride)
-
-    @property
-    def shift(self) -> int:
-        """Return how many columns of zeros the kernel begins with."""
-        return self.left * self.stride - self.columns[0]
-
-    @property
-    def blocks(self) -> int:
-        """Return how many blocks the kernel is wide."""
-        return -(-(self.shift + int(self.weight.shape[2])) // self.stride)
-
-    @property
-    def right(self) -> int:
-        """Return how many blocks of padding stand at the right."""
-        return self.outputs - 1 + self.blocks - self.left - self.width // self.stride
-
-    @property
-    def pays(self) -> bool:
-        """Return whether fewer products are computed, with the channels of each tap padded as the kernels do."""
-        channels = self.weight.shape[3]
-        now, then = _padded(channels) * self.weight.shape[2], _padded(channels * self.stride) * self.blocks
-        return self.stride > 1 and self.width % self.stride == 0 and self.right >= 0 and then < now
-
-
-def _padded(channels: int) -> int:
-    return -(-channels // _STEP) * _STEP
 
 
 def read_wide_rows(model: Any) -> int:
@@ -106,7 +65,7 @@ def read_wide_rows(model: Any) -> int:
     changed = 0
     for operator in list(graph.operators):
         window = _window(model, operator)
-        if window is not None and window.pays:
+        if window is not None and window.wide.pays:
             _rewrite(model, operator, window)
             changed += 1
     if changed:
@@ -152,7 +111,8 @@ def _window(model: Any, operator: Any) -> _Window | None:
     if tensors[source].shape[1] == 1:  # a sequence, whose RESHAPE `channels_of_pixels` could not tell from others
         return None
     rows, columns = ((p[0] + q[0], p[1] + q[1]) for p, q in zip(pads, same, strict=True))
-    return _Window(source, int(tensors[source].shape[2]), weight, int(options.strideW), rows, columns)
+    width, (_, _, taps, channels) = int(tensors[source].shape[2]), weight.shape
+    return _Window(source, weight, WideRows(width, channels, taps, int(options.strideW), columns), rows)
 
 
 def _dense_weight(model: Any, operator: Any) -> NDArray[Any] | None:
@@ -187,7 +147,7 @@ def _rewrite(model: Any, operator: Any, window: _Window) -> None:
 
     graph = model.subgraphs[0]
     image = _reshaped(model, operator, window)
-    if any((*window.rows, window.left, window.right)):
+    if any((*window.rows, window.wide.left, window.wide.right)):
         image = _padded_image(model, operator, image, window)
     old = operator.builtinOptions
     options = schema.Conv2DOptionsT()
@@ -200,10 +160,10 @@ def _rewrite(model: Any, operator: Any, window: _Window) -> None:
 
 
 def _wide_weight(model: Any, like: Any, window: _Window) -> int:
-    outputs, rows, columns, channels = window.weight.shape
-    behind = window.blocks * window.stride - window.shift - columns
-    wide = np.pad(window.weight, ((0, 0), (0, 0), (window.shift, behind), (0, 0)))
-    index = add_constant(model, wide.reshape(outputs, rows, window.blocks, window.stride * channels), like)
+    wide, (outputs, rows, columns, channels) = window.wide, window.weight.shape
+    behind = wide.blocks * wide.stride - wide.shift - columns
+    weight = np.pad(window.weight, ((0, 0), (0, 0), (wide.shift, behind), (0, 0)))
+    index = add_constant(model, weight.reshape(outputs, rows, wide.blocks, wide.stride * channels), like)
     quantization = model.subgraphs[0].tensors[index].quantization
     if quantization is not None:
         quantization.quantizedDimension = 0
@@ -214,7 +174,8 @@ def _reshaped(model: Any, operator: Any, window: _Window) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
     batch, height, width, channels = map(int, model.subgraphs[0].tensors[window.source].shape)
-    shape = [batch, height, width // window.stride, channels * window.stride]
+    stride = window.wide.stride
+    shape = [batch, height, width // stride, channels * stride]
     options = schema.ReshapeOptionsT()
     options.newShape = shape
     return _put_before(model, operator, "RESHAPE", (window.source, np.array(shape, np.int32)), shape, options)
@@ -223,7 +184,7 @@ def _reshaped(model: Any, operator: Any, window: _Window) -> int:
 def _padded_image(model: Any, operator: Any, image: int, window: _Window) -> int:
     from ai_edge_litert import schema_py_generated as schema
 
-    sizes = np.array([(0, 0), window.rows, (window.left, window.right), (0, 0)], np.int32)
+    sizes = np.array([(0, 0), window.rows, (window.wide.left, window.wide.right), (0, 0)], np.int32)
     shape = [int(s + p.sum()) for s, p in zip(model.subgraphs[0].tensors[image].shape, sizes, strict=True)]
     return _put_before(model, operator, "PAD", (image, sizes), shape, schema.PadOptionsT())
 

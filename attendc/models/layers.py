@@ -133,9 +133,11 @@ class DCAC(nn.Module):
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return act(gate(A(x)) * V(x))."""
-        attention, features = self.attention(x), self.features(x)
-        joined = torch.add(attention, features) if self.gate is None else self.gate(attention) * features
+        """Return act(gate(A(x)) * V(x)), or act(A(x) + V(x)) without a gate."""
+        if self.gate is None:
+            joined = torch.add(self.attention(x), self.features(x))
+        else:
+            joined = self.gate(self.attention(x)) * self.features(x)
         y: Tensor = self.activation(joined)
         return y
 

@@ -30,6 +30,7 @@ class Layer:
         height: of the output.
         width: of the output.
         name: of a gate (`sigmoid`) or an activation (`silu`).
+        padding: zeros on each side.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Layer:
     height: int
     width: int
     name: str = ""
+    padding: int = 0
 
     @property
     def pixels(self) -> int:
@@ -82,8 +84,8 @@ def layout(config: AttendNeXtConfig, height: int, width: int) -> tuple[Layer, ..
                 trace.condenser(index, block, config.stage_strides[index] if block == 0 else 1)
             else:
                 trace.residual(index, block)
-    trace.add("global_pool", "head", kernel=(trace.height, trace.width), size=(1, 1))
-    trace.add("linear", "head", outputs=config.classes)
+    trace.pool_image()
+    trace.linear(config.classes)
     return tuple(trace.layers)
 
 
@@ -131,12 +133,12 @@ class _Trace:
         pool, step = (1, stride) if config.downsample == "strided" else (stride, 1)
         self.attention(index, f"{part}.attention", pool, step)
         if config.attention != "none":
-            self.add("gate", f"{part}.attention", name=config.gate)
+            self.plain("gate", f"{part}.attention", config.gate)
         outputs = self.channels
         self.channels, self.height, self.width = entry
         self.pool(f"{part}.features", pool, pool)
         self.conv(f"{part}.features", outputs, 1, stride=step)
-        self.add("add" if config.attention == "none" else "mul", part)
+        self.plain("add" if config.attention == "none" else "mul", part)
         self.activation(part)
 
     def attention(self, index: int, part: str, pool: int, step: int) -> None:
@@ -168,44 +170,42 @@ class _Trace:
             self.conv(part, width, 3, columns=columns)
             self.activation(part)
             self.conv(part, width, 3, columns=columns)
-        self.add("add", part)
+        self.plain("add", part)
         self.activation(part)
 
     def conv(
         self, part: str, outputs: int, kernel: int, *, stride: int = 1, columns: int = 1, padding: int | None = None
     ) -> None:
-        size = self.after(part, kernel, stride, kernel // 2 if padding is None else padding)
-        self.add("conv", part, outputs=outputs, groups=columns, kernel=(kernel, kernel), stride=stride, size=size)
+        self.window("conv", part, outputs, columns, kernel, stride, kernel // 2 if padding is None else padding)
 
     def pool(self, part: str, kernel: int, stride: int, *, padding: int = 0) -> None:
         if kernel > 1:
-            size = self.after(part, kernel, stride, padding)
-            self.add("avg_pool", part, kernel=(kernel, kernel), stride=stride, size=size)
+            self.window("avg_pool", part, self.channels, 1, kernel, stride, padding)
+
+    def window(self, kind: str, part: str, outputs: int, groups: int, kernel: int, stride: int, padding: int) -> None:
+        """Append a layer whose outputs look at `kernel` x `kernel` pixels each."""
+        height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (self.height, self.width))
+        if min(height, width) < 1:
+            raise ValueError(f"nothing is left of {self.height}x{self.width} pixels behind stride {stride} of {part}")
+        inputs, square, steps = self.channels, (kernel, kernel), (stride, stride)
+        self.append(Layer(kind, part, inputs, outputs, groups, square, steps, height, width, padding=padding))
+
+    def pool_image(self) -> None:
+        kernel = (self.height, self.width)
+        self.append(Layer("global_pool", "head", self.channels, self.channels, 1, kernel, kernel, 1, 1))
+
+    def linear(self, outputs: int) -> None:
+        self.append(Layer("linear", "head", self.channels, outputs, 1, (1, 1), (1, 1), 1, 1))
 
     def activation(self, part: str) -> None:
-        self.add("activation", part, name=self.config.activation)
+        self.plain("activation", part, self.config.activation)
 
-    def after(self, part: str, kernel: int, stride: int, padding: int) -> tuple[int, int]:
-        """Return (height, width) behind a window."""
-        rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (self.height, self.width))
-        if min(rows, columns) < 1:
-            raise ValueError(f"nothing is left of {self.height}x{self.width} pixels behind stride {stride} of {part}")
-        return rows, columns
+    def plain(self, kind: str, part: str, name: str = "") -> None:
+        """Append a layer that works on each number alone."""
+        same = self.channels
+        self.append(Layer(kind, part, same, same, 1, (1, 1), (1, 1), self.height, self.width, name))
 
-    def add(
-        self,
-        kind: str,
-        part: str,
-        *,
-        outputs: int = 0,
-        groups: int = 1,
-        kernel: tuple[int, int] = (1, 1),
-        stride: int = 1,
-        size: tuple[int, int] | None = None,
-        name: str = "",
-    ) -> None:
+    def append(self, layer: Layer) -> None:
         """Append a layer; the next one reads what it puts out."""
-        outputs, (height, width) = outputs or self.channels, size or (self.height, self.width)
-        inputs = self.channels
-        self.layers.append(Layer(kind, part, inputs, outputs, groups, kernel, (stride, stride), height, width, name))
-        self.channels, self.height, self.width = outputs, height, width
+        self.layers.append(layer)
+        self.channels, self.height, self.width = layer.outputs, layer.height, layer.width
