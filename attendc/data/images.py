@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attendc.errors import DataError
+from attendc.data.decode import decoded
 
-__all__ = ["Dataset", "Images", "Shards", "evenly", "images_from_array", "images_from_files", "take"]
+__all__ = ["Dataset", "Images", "Origin", "Shards", "evenly", "images_from_array", "images_from_files", "take"]
 
 Uint8Image = NDArray[np.uint8]
-_DECODERS = 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,28 @@ class Shards:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where images were opened, for other processes to open the same.
+
+    Attributes:
+        data: as in `--data`.
+        seed: of the split, where the data has none.
+        split: of the data set.
+        indices: of its images, int64 (N,); None: all.
+    """
+
+    data: str
+    seed: int
+    split: Literal["train", "test"]
+    indices: NDArray[np.int64] | None = None
+
+    def at(self, indices: Sequence[int]) -> Origin:
+        """Return the origin of the images at `indices` of these."""
+        chosen = np.asarray(indices, np.int64)
+        return replace(self, indices=chosen if self.indices is None else self.indices[chosen])
+
+
+@dataclass(frozen=True)
 class Images:
     """Labelled images.
 
@@ -40,12 +61,14 @@ class Images:
         targets: int64 (N,), the class of each.
         encoded: index -> content of the image file; None: there are none.
         shards: of images that lie elsewhere; None: any order of reading is as good as another.
+        origin: of images that `load_dataset` opened; None: they are known to this process only.
     """
 
     read: Callable[[Sequence[int]], list[Uint8Image]]
     targets: NDArray[np.int64]
     encoded: Callable[[int], bytes] | None = None
     shards: Shards | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -76,10 +99,10 @@ def images_from_files(files: Sequence[Path], targets: NDArray[np.int64]) -> Imag
     """
 
     def read(indices: Sequence[int]) -> list[Uint8Image]:
-        with ThreadPoolExecutor(_DECODERS) as pool:
-            return list(pool.map(_decode, [files[i] for i in indices]))
+        chosen = [files[i] for i in indices]
+        return decoded(chosen, [str(f) for f in chosen], hint="Remove or replace that file")
 
-    return Images(read, targets)
+    return Images(read, targets, lambda index: files[index].read_bytes())
 
 
 def take(images: Images, indices: Sequence[int]) -> Images:
@@ -91,6 +114,7 @@ def take(images: Images, indices: Sequence[int]) -> Images:
         images.targets[chosen],
         encoded and (lambda index: encoded(chosen[index])),
         shards and replace(shards, of=shards.of[chosen]),
+        images.origin and images.origin.at(chosen),
     )
 
 
@@ -99,18 +123,3 @@ def evenly(images: Images, count: int) -> Images:
     if count >= len(images):
         return images
     return take(images, [i * len(images) // count for i in range(count)])
-
-
-def _decode(file: Path) -> Uint8Image:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith("I"):  # 16 bits, which pillow would clip to 255 instead of scaling
-                pixels = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
-            else:
-                mode = "L" if image.mode in ("L", "1", "LA") else "RGB"
-                pixels = np.asarray(image.convert(mode), dtype=np.uint8)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as e:
-        raise DataError(f"image {file} cannot be decoded: {e}", hint="Remove or replace that file") from e
-    return pixels[..., None] if pixels.ndim == 2 else pixels

@@ -16,6 +16,7 @@ import gzip
 import struct
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 
 from attendc.context import Context
 from attendc.data.built_in import BUILT_IN
-from attendc.data.images import Dataset, Images, images_from_array, images_from_files, take
+from attendc.data.images import Dataset, Images, Origin, images_from_array, images_from_files, take
 from attendc.errors import DataError
 from attendc.locations import fetch, is_uri
 
@@ -40,6 +41,15 @@ def load_dataset(name: str, *, seed: int = 0) -> Dataset:
     Raises:
         DataError: if nothing is there, nothing in it is an image, or a file is corrupt.
     """
+    found = _opened(name, seed)
+    return replace(
+        found,
+        train=replace(found.train, origin=Origin(name, seed, "train")),
+        test=replace(found.test, origin=Origin(name, seed, "test")),
+    )
+
+
+def _opened(name: str, seed: int) -> Dataset:
     path = BUILT_IN.get(name) or _local(name)
     if not path.exists():
         raise DataError(

@@ -76,3 +76,10 @@ def test_shape_and_type_are_kept_and_the_input_is_not_changed() -> None:
     out = flip_and_shift(stack, flip=True, shift=2, generator=seeded())
     assert (out.shape, out.dtype) == (stack.shape, torch.uint8)
     assert torch.equal(stack, images())
+
+
+@pytest.mark.parametrize("part", [slice(0, 5), slice(5, 16)])
+def test_a_part_of_a_batch_is_changed_as_inside_the_whole(part: slice) -> None:
+    whole = flip_and_shift(images(), flip=True, shift=2, generator=seeded(3))
+    own = flip_and_shift(images()[part], flip=True, shift=2, generator=seeded(3), whole=16, part=part)
+    assert torch.equal(own, whole[part])
