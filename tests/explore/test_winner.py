@@ -1,0 +1,32 @@
+"""The preset that an exploration leaves: it says the whole design, and reads back as it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from attendc.explore.candidate import Candidate, candidate_from
+from attendc.explore.winner import preset_yaml
+from attendc.models.attendnext import PRESETS
+
+NANO = Candidate(PRESETS["attendnext_nano"], 28, 32)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_reads_back_as_the_design(name: str) -> None:
+    candidate = Candidate(PRESETS[name], 224, 192)
+    told = yaml.safe_load(preset_yaml(candidate))
+    assert list(told) == ["family", "input_size", "config"]
+    assert told["family"] == "attendnext"
+    assert candidate_from({**told["config"], "input_size": told["input_size"]}) == candidate
+
+
+def test_lists_stand_in_a_line() -> None:
+    assert "input_size: [28, 32]\n" in preset_yaml(NANO)
+    assert "  widths: [16, 32, 64, 128]\n" in preset_yaml(NANO)
+
+
+def test_what_is_said_of_it_stands_above_as_a_comment() -> None:
+    text = preset_yaml(NANO, ["Found by attendc explore", "", "two\nlines: 1"])
+    assert text.startswith("# Found by attendc explore\n#\n# two\n# lines: 1\nfamily: attendnext\n")
+    assert yaml.safe_load(text) == yaml.safe_load(preset_yaml(NANO))
