@@ -5,8 +5,8 @@ The same rules as `attendc.compress.pruning.operators` reads from a graph, and t
 1. An average pool is a depthwise convolution. A condenser pools once where both of its branches pool the same image.
 2. The mean of an image of more than 25 pixels is a MEAN.
 3. Narrow columns are joined, and strided convolutions over few channels read wide rows (`attendc.arm.kernels`).
-4. x * sigmoid(x) is one look-up; ReLU and ReLU6 join the operator before them; a hard sigmoid is a sum that is clipped
-   at 0 and 6, and a product by one sixth.
+4. x * sigmoid(x) is one look-up; ReLU and ReLU6 join the operator before them. So does the gate relu6(x + 3) / 6: what
+   is added joins the bias of the convolution before it, and the factor the weights of the other branch.
 """
 
 from __future__ import annotations
@@ -132,12 +132,8 @@ def _ops(layer: Layer) -> list[Op]:
     if layer.kind == "linear":
         return [_plain("FULLY_CONNECTED", layer)]
     if layer.kind == "global_pool":
-        return [] if layer.kernel == (1, 1) else [_pool(layer)]
-    if layer.name in _ALONE:
-        return [_plain(_ALONE[layer.name], layer)]
-    if layer.name == "hardsigmoid":
-        return [replace(_plain(kind, layer), broadcast="all") for kind in ("ADD", "MUL")]
-    return []
+        return [_pool(layer)]
+    return [_plain(_ALONE[layer.name], layer)] if layer.name in _ALONE else []
 
 
 def _pool(layer: Layer) -> Op:
