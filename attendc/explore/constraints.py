@@ -136,24 +136,27 @@ def _mixed(_candidate: Candidate, layers: tuple[Layer, ...], _cost: Cost) -> str
 
 
 def _odd(multiple: int, what: str, _candidate: Candidate, layers: tuple[Layer, ...], _cost: Cost) -> str:
-    by_column = what == "a column"
-    convs = (one for one in layers if one.kind == "conv")
-    wrong = {(one.outputs // (one.groups if by_column else 1), one.part) for one in convs}
-    odd = sorted((channels, part) for channels, part in wrong if channels % multiple)
-    return f"{odd[0][1]} has {odd[0][0]} channels{' ' + what if by_column else ''}" if odd else ""
+    """Every convolution puts out a multiple of so many channels: in all, or with a `what` in each column."""
+    convs = [one for one in layers if one.kind == "conv"]
+    channels = {(one.part, one.outputs // one.groups if what else one.outputs): None for one in convs}
+    odd = [f"{part} has {' '.join([str(count), what]).strip()}" for part, count in channels if count % multiple]
+    return _more(odd)
 
 
 def _told(wrong: Iterator[Layer], why: str) -> str:
     """Return the first layer that is wrong, and how many more are."""
-    found = list(wrong)
-    if not found:
-        return ""
-    one = found[0]
-    size = "x".join(map(str, one.kernel))
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    return _more([f"{_layer(one)}, {why}" for one in wrong])
+
+
+def _more(told: Sequence[str]) -> str:
+    """Return the first, and how many more there are."""
+    return f"{told[0]}, and {len(told) - 1} more" if len(told) > 1 else "".join(told)
+
+
+def _layer(one: Layer) -> str:
     kind = "convolution" if one.kind == "conv" else one.kind.replace("_", " ")
     shape = f"{one.inputs}->{one.outputs}, stride {one.stride[0]}, groups {one.groups}"
-    return f"{one.part}: {size} {kind} {shape}, {why}{more}"
+    return f"{one.part}: {'x'.join(map(str, one.kernel))} {kind} {shape}"
 
 
 def _block(layer: Layer) -> tuple[int, int]:
