@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from foreign import joined, timm_model
 from nets import settle
 
-__all__ = ["NETWORKS", "Network", "member", "of_timm", "opened"]
+__all__ = ["NETWORKS", "PEERS", "Network", "member", "of_timm", "opened"]
 
 CLASSES = 1000
 
@@ -73,19 +73,27 @@ def member(preset: str, name: str = "", *, size: int | None = None, **changes: o
     return Network(name or preset, make, size or height, FAMILY, channels=channels)
 
 
-def of_timm(model: str, name: str, source: str, *, size: int = 224, allow_float: bool = False) -> Network:
+def of_timm(name: str, model: str, source: str, *, size: int = 224, allow_float: bool = False) -> Network:
     """Return a network of timm's, its branches joined if it has some, as it is deployed."""
     return Network(name, lambda: joined(timm_model(model, CLASSES)), size, source, allow_float)
 
+
+PEERS = {
+    "FBNet-C": ("fbnetc_100", "arXiv 1812.03443"),
+    "MobileNetV3-L": ("mobilenetv3_large_100", "arXiv 1905.02244"),
+    "MobileOne-S1": ("mobileone_s1", "arXiv 2206.04040"),
+    "MobileViT-XS": ("mobilevit_xs", "arXiv 2110.02178"),
+}
+"""The networks that the family's paper compares itself with -> their name in timm, and their paper."""
 
 NETWORKS = (
     member("attendnext", "AttendNeXt"),
     member("attendnext", "AttendNeXt, sigmoid gate", gate="sigmoid"),
     member("attendnext_arm"),
     member("attendnext_arm_s"),
-    of_timm("fbnetc_100", "FBNet-C", "arXiv 1812.03443"),
-    of_timm("mobilenetv3_large_100", "MobileNetV3-L", "arXiv 1905.02244"),
-    of_timm("mobileone_s1", "MobileOne-S1, fused", "arXiv 2206.04040"),
-    of_timm("efficientnet_b0", "EfficientNet-B0", "arXiv 1905.11946"),
-    of_timm("mobilevit_xs", "MobileViT-XS", "arXiv 2110.02178", size=256, allow_float=True),
+    of_timm("FBNet-C", *PEERS["FBNet-C"]),
+    of_timm("MobileNetV3-L", *PEERS["MobileNetV3-L"]),
+    of_timm("MobileOne-S1, fused", *PEERS["MobileOne-S1"]),
+    of_timm("EfficientNet-B0", "efficientnet_b0", "arXiv 1905.11946"),
+    of_timm("MobileViT-XS", *PEERS["MobileViT-XS"], size=256, allow_float=True),
 )

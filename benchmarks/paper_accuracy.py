@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arm_networks import PEERS
 from torch import nn
 
 from attendc.context import Context
@@ -52,12 +53,8 @@ def _timm(name: str) -> Callable[[], nn.Module]:
 
 
 FACTORIES: dict[str, Callable[[], nn.Module]] = {
-    "attendnext": _member("attendnext"),
-    "attendnext_arm": _member("attendnext_arm"),
-    "FBNet-C": _timm("fbnetc_100"),
-    "MobileNetV3-L": _timm("mobilenetv3_large_100"),
-    "MobileOne-S1": _timm("mobileone_s1"),
-    "MobileViT-XS": _timm("mobilevit_xs"),
+    **{name: _member(name) for name in ("attendnext", "attendnext_arm")},
+    **{name: _timm(model) for name, (model, _) in PEERS.items()},
 }
 """Name -> the network with fresh weights, 1 channel in and 10 classes out."""
 

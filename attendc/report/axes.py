@@ -59,7 +59,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Frame:
-    """The box between the axes, in units of the drawing."""
+    """The box between the axes, in units of the drawing; `edge` is where the title of the vertical axis starts."""
 
     left: float
     top: float
@@ -67,6 +67,7 @@ class Frame:
     bottom: float
     across: Axis
     up: Axis
+    edge: float = 2
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Return where a pair of numbers lies."""
@@ -93,4 +94,4 @@ def draw_frame(drawing: Drawing, frame: Frame) -> None:
         drawing.text((x, frame.bottom + 16), frame.across.write(value), anchor="middle", kind="tick")
     drawing.line((frame.left, frame.bottom), (frame.right, frame.bottom), "axis")
     drawing.text((frame.right, frame.bottom + 32), frame.across.title, anchor="end", kind="name")
-    drawing.text((2, frame.top - 10), frame.up.title, kind="name")
+    drawing.text((frame.edge, frame.top - 10), frame.up.title, kind="name")

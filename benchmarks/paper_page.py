@@ -1,0 +1,223 @@
+"""The page of the paper's table: markdown of what was measured and what it says of each claim."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from paper_claims import CLAIMS, DTYPES, RUNS, Claim, Part, Row, missing_runs, parts_of, short, unlike, verdict
+
+__all__ = ["Found", "results", "written"]
+
+M = 1e6
+EQUAL = 224
+"""The resolution of the paper."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that was measured.
+
+    Attributes:
+        rows: with 3 channels and 1000 classes, each at one resolution.
+        trained: what was trained, as it was trained: 1 channel, 10 classes.
+        accuracies: network -> test accuracy (0..1) of each of its runs.
+        recipe: of the training.
+        command: that measured.
+        training: the command that trained.
+    """
+
+    rows: Sequence[Row]
+    trained: Sequence[Row]
+    accuracies: Mapping[str, Sequence[float]]
+    recipe: Mapping[str, Any]
+    command: str
+    training: str
+    cores: Sequence[str] = field(default=("cortex-a72", "cortex-a76"))
+
+
+def results(found: Found, claim: Claim, size: int) -> dict[str, list[Part]]:
+    """Return design -> what the parts of a claim come to, at one resolution; nothing where the peer was not counted."""
+    there = [row for row in found.rows if row.size == size]
+    peer = next((row for row in there if row.name == claim.peer), None)
+    return {row.name: parts_of(claim, row, peer, found.accuracies) for row in there if row.ours and peer is not None}
+
+
+def in_words(claim: Claim, parts: Mapping[str, Sequence[Part]]) -> str:
+    """Return what becomes of a claim over all designs, in plain words."""
+    told = {name: verdict(one) for name, one in parts.items()}
+    met = [name for name, words in told.items() if words.startswith("met")]
+    if met:
+        return f"Met by {' and '.join(met)}: {told[met[0]]}."
+    still = [name for name, words in told.items() if words.startswith("open")]
+    if still:
+        return f"Open for {' and '.join(still)}: size and speed hold, accuracy was not measured."
+    return f"Not met. {_what_fails(parts)}"
+
+
+def _what_fails(parts: Mapping[str, Sequence[Part]]) -> str:
+    """Say of each part of a claim which designs meet it."""
+    said = []
+    for place, part in enumerate(next(iter(parts.values()))):
+        states = {name: one[place] for name, one in parts.items()}
+        if all(p.met is None for p in states.values()):
+            said.append(f"{part.name} was not measured")
+            continue
+        by = [name for name, p in states.items() if p.met]
+        half = [f"{name} {p.where}" for name, p in states.items() if p.where]
+        words = f"by {' and '.join(by)}" if by else "by none"
+        said.append(f"{part.name} ({part.says}): {words}{f', and {half[0]} alone' if half and not by else ''}")
+    return "; ".join(said) + "."
+
+
+def claims_table(found: Found, size: int) -> list[str]:
+    """Return a row for each part of each claim, a column for each design, and the verdicts."""
+    names = [row.name for row in found.rows if row.ours and row.size == size]
+    lines = [f"| the paper | asks for | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
+    for number, claim in enumerate(CLAIMS, 1):
+        parts = results(found, claim, size)
+        if not parts:
+            continue
+        lines.append(f"| **{number}. {claim.peer}**: {claim.says} | |{' |' * len(names)}")
+        for place, part in enumerate(parts[names[0]]):
+            cells = [_cell(parts[name][place]) for name in names]
+            lines.append(f"| {part.name} | {part.says} | {' | '.join(cells)} |")
+        lines.append(f"| **verdict** | | {' | '.join(f'**{verdict(parts[name])}**' for name in names)} |")
+    return lines
+
+
+def _cell(part: Part) -> str:
+    state = {True: "yes", False: (part.where and f"only {part.where}") or "no", None: "?"}[part.met]
+    return f"{part.measured}: {state}"
+
+
+def rows_table(rows: Sequence[Row], cores: Sequence[str]) -> list[str]:
+    """Return a line for each network and resolution."""
+    heads = [f"{dtype} {short(core)}" for dtype in DTYPES for core in cores]
+    lines = [
+        f"| network | input | M parameters | M MACs | {' | '.join(heads)} | parts |",
+        "|---|---:|---:|---:|" + "---:|" * (len(heads) + 1),
+    ]
+    for row in rows:
+        counts = _counts(row, cores)
+        lines.append(
+            f"| {_name(row)} | {row.size} | {row.params / M:.2f} | {row.macs / M:.1f} | {counts} | {row.parts} |"
+        )
+    return lines
+
+
+def _name(row: Row) -> str:
+    return f"{row.name} (int8 mixed)" if row.mixed else row.name
+
+
+def _counts(row: Row, cores: Sequence[str]) -> str:
+    return " | ".join(f"{row.instructions[dtype][core] / M:.1f}" for dtype in DTYPES for core in cores)
+
+
+def unlike_table(found: Found) -> list[str]:
+    """Return what int8, and a smaller input, give against float32 at 224x224, and what is left of it among equals."""
+    lines = [
+        "| design, int8 | input | against, float32 at 224x224 | core | times fewer | both int8, same input |",
+        "|---|---:|---|---|---:|---:|",
+    ]
+    for row in (row for row in found.rows if row.ours):
+        for claim in CLAIMS:
+            for one in unlike(row, claim.peer, found.rows):
+                alike = "-" if one.alike is None else f"{one.alike:.2f}"
+                place = f"| {row.name} | {row.size} | {claim.peer} | {short(one.core)} "
+                lines.append(f"{place}| {one.whole:.2f} | {alike} |")
+    return lines
+
+
+def accuracy_table(found: Found) -> list[str]:
+    """Return the trained networks side by side."""
+    heads = [f"{dtype} {short(core)}" for dtype in DTYPES for core in found.cores]
+    lines = [
+        f"| network | accuracy, mean | spread | runs | M parameters | M MACs | {' | '.join(heads)} |",
+        "|---|---:|---:|---|---:|---:|" + "---:|" * len(heads),
+    ]
+    for row in found.trained:
+        runs = found.accuracies.get(row.name, ())
+        mean = f"{statistics.mean(runs):.2%}" if runs else "-"
+        spread = f"{100 * statistics.stdev(runs):.2f}" if len(runs) > 1 else "-"
+        each = ", ".join(f"{100 * run:.2f}" for run in runs) or "none yet"
+        costs = f"{row.params / M:.2f} | {row.macs / M:.1f} | {_counts(row, found.cores)}"
+        lines.append(f"| {_name(row)} | {mean} | {spread} | {each} | {costs} |")
+    return lines
+
+
+def written(found: Found, name: str) -> str:
+    """Return the page; `name` is that of its picture and its numbers, without suffix."""
+    smaller = sorted({row.size for row in found.rows if row.ours and row.size != EQUAL}, reverse=True)
+    sections = [
+        HEAD.format(training=found.training, command=found.command, name=name),
+        f"## The four claims, {EQUAL}x{EQUAL}, 1000 classes",
+        _table(claims_table(found, EQUAL)),
+        _table(
+            [f"{n}. {claim.peer}: {in_words(claim, results(found, claim, EQUAL))}" for n, claim in enumerate(CLAIMS, 1)]
+        ),
+        f"![Parameters, instructions and accuracy of each network]({name}.svg)",
+        "## What each network costs",
+        _table(rows_table(found.rows, found.cores)),
+    ]
+    for size in smaller:
+        sections += [
+            f"## The same at {size}x{size}: both networks on the smaller input",
+            _table(claims_table(found, size)),
+        ]
+    sections += [UNLIKE, _table(unlike_table(found)), _training(found), _table(accuracy_table(found))]
+    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+
+
+def _table(lines: Sequence[str]) -> str:
+    return "\n".join(lines)
+
+
+def _training(found: Found) -> str:
+    """Return what was trained and how, and what is missing of it."""
+    size = found.recipe["size"]
+    missing = missing_runs(found.accuracies, [row.name for row in found.trained])
+    lacking = ", ".join(f"{count} of {name}" for name, count in missing.items())
+    told = TRAINING.format(**found.recipe, size_twice=f"{size}x{size}", runs=RUNS)
+    return told + (f"\n**Runs that are still missing: {lacking}.**" if missing else "")
+
+
+HEAD = """
+# The paper's claims, measured
+
+What the abstract of arXiv 2208.06980 claims of AttendNeXt, and what was measured here. Two commands measure it all:
+
+    {training}
+    {command}
+
+The same as data: [{name}.json]({name}.json); every training: [paper_accuracy.json](../benchmarks/paper_accuracy.json).
+
+- **Speed** is a ratio of instructions of one inference, the other network's by AttendNeXt's: above 1, AttendNeXt takes
+  fewer. One thread, LiteRT with XNNPACK on emulated cores; a count, not a time (see [arm.md](arm.md)). Both networks
+  have the same type of numbers and the same resolution, and were made by the same tool. The abstract names no core;
+  other papers of the group name the A72. A part is met (`yes`) if it holds on both cores.
+- **Designs**: `attendnext` is a reconstruction, since the depths of the paper's network are not known; its size
+  follows from the third claim. The others were found here by what they cost on ARM. All have at most 3.94 M parameters.
+- **Accuracy on ImageNet is not measured**: ImageNet is not available here. What is compared in its place is accuracy on
+  Fashion-MNIST, every network from scratch by one recipe ([below](#accuracy-every-network-from-scratch-by-one-recipe)).
+  That is another question, and no points of it are points on ImageNet.
+"""
+UNLIKE = """
+## Compared unlike: int8, or a smaller input, against float32 at 224x224
+
+Such numbers are easily taken for a gain of the design. In the last column both networks are in int8 at the same
+resolution; what the column before it shows beyond that is the gain of int8 and of the smaller input, which the other
+network can have as well. None of them makes a claim met.
+"""
+TRAINING = """
+## Accuracy: every network from scratch, by one recipe
+
+Fashion-MNIST, {images:,} training images (some of them held out) and {test:,} test images, padded to {size_twice}:
+{epochs} epochs, batches of {batch_size}, AdamW at {lr:g}, cosine, label smoothing {label_smoothing:g}, flips, shifts,
+{runs} seeds. Of a network only the first layer (one channel) and the last (ten classes) are changed. The budget is
+equal and short: it tells how far each network comes with so much, not where it would end. Spread is the standard
+deviation of the runs in points.
+Instructions are of the same networks at the same resolution, MobileOne with its branches joined.
+"""
