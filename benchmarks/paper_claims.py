@@ -143,6 +143,8 @@ def _speed(times: float, dtype: str, ours: Row, peer: Row) -> Part:
     ratios = {core: n / ours.instructions[dtype][core] for core, n in peer.instructions[dtype].items()}
     met = [core for core, ratio in ratios.items() if ratio > times]
     told = ", ".join(f"{short(core)} {ratio:.2f}" for core, ratio in ratios.items())
+    if peer.mixed and dtype == "int8":
+        told += ", against a mixed file"
     says = "faster" if times == 1 else f"over {times:g} times as fast"
     where = f"on the {' and '.join(map(short, met))}" if 0 < len(met) < len(ratios) else ""
     return Part(f"speed in {dtype}", says, told, len(met) == len(ratios), where)

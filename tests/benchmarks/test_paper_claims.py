@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from paper_claims import CLAIMS, Claim, Row, missing_runs, parts_of, unlike, verdict
 from paper_rows import HIGH, LOW, row
@@ -65,6 +67,12 @@ def test_accuracy_asks_for_the_points_and_for_runs_that_do_not_overlap(
     part = parts_of(ALL_PARTS, design, PEER, {"design": ours, "Peer": LOW})[-1]
     assert part.measured.startswith(words)
     assert part.met is met
+
+
+def test_a_file_that_is_not_int8_throughout_is_marked_where_it_is_compared() -> None:
+    claim = Claim("Peer", "", faster=1)
+    parts = parts_of(claim, row("design", (100, 100), (100, 100)), replace(PEER, mixed=True), {})
+    assert [part.measured for part in parts] == ["A72 11.00, A76 11.00", "A72 11.00, A76 11.00, against a mixed file"]
 
 
 def test_networks_of_two_resolutions_are_not_compared() -> None:

@@ -46,7 +46,17 @@ def test_every_claim_has_a_verdict_for_every_design_at_224() -> None:
 
 def test_what_becomes_of_a_claim_is_said_in_words() -> None:
     assert lines_with("1. ") == ["1. FBNet-C: Met by fast: met, with accuracy on Fashion-MNIST."]
-    assert lines_with("4. ") == ["4. MobileViT-XS: Open for fast: size and speed hold, accuracy was not measured."]
+    assert lines_with("4. ") == ["4. MobileViT-XS: Open for fast: what was measured holds; accuracy was not measured."]
+
+
+def test_a_claim_that_nobody_meets_is_told_part_by_part() -> None:
+    half = row("half", (50 * M, 50 * M), (5 * M, 6 * M))  # int8: 12 times fewer on the A72, 10 times on the A76
+    found = replace(FOUND, rows=[SLOW, half, *PEERS])
+    assert "1. FBNet-C: Not met by any design. Part by part, who meets it: " + (
+        "speed in float32 (over 10 times as fast): none; "
+        "speed in int8 (over 10 times as fast): half only on the A72; "
+        "accuracy (more accurate): not measured."
+    ) in written(found, "table")
 
 
 def test_a_smaller_input_has_a_table_of_its_own_with_the_other_network_at_the_same_input() -> None:
