@@ -37,7 +37,10 @@ _PUBLIC = {
     "ConvertConfig": "attendc.stages.convert_config",
     "ConvertRequest": "attendc.jobs.convert",
     "DataSection": "attendc.recipe",
+    "ExploreRequest": "attendc.explore.request",
     "Gates": "attendc.parity",
+    "Heartbeat": "attendc.explore.storage",
+    "IndexRequest": "attendc.jobs.data",
     "MaskConfig": "attendc.stages.mask_config",
     "MaskRequest": "attendc.jobs.mask",
     "ModelSection": "attendc.recipe",
@@ -54,6 +57,7 @@ _PUBLIC = {
     "RunOptions": "attendc.runner.run",
     "STAGES": "attendc.stages.registry",
     "SetupRequest": "attendc.arm.machine.setup",
+    "ShardRequest": "attendc.jobs.data",
     "SimplifyConfig": "attendc.stages.simplify_config",
     "SimplifyRequest": "attendc.jobs.simplify",
     "SshOptions": "attendc.arm.board.host",
@@ -80,6 +84,8 @@ _PUBLIC = {
     "convert_recipe": "attendc.jobs.convert",
     "convert_source": "attendc.jobs.convert",
     "examine": "attendc.jobs.doctor",
+    "explore_space": "attendc.jobs.explore",
+    "index_shards": "attendc.jobs.data",
     "inspect_file": "attendc.jobs.inspect",
     "load_checkpoint": "attendc.opening",
     "load_recipe": "attendc.reader.load",
@@ -104,6 +110,7 @@ _PUBLIC = {
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
     "setup_arm": "attendc.arm.machine.setup",
+    "shard_data": "attendc.jobs.data",
     "shipped_recipes": "attendc.reader.sources",
     "simplify": "attendc.stages.simplify",
     "simplify_recipe": "attendc.jobs.simplify",
@@ -126,6 +133,8 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context
+    from attendc.explore.request import ExploreRequest as ExploreRequest
+    from attendc.explore.storage import Heartbeat as Heartbeat
     from attendc.gates import check_verification as check_verification
     from attendc.jobs.analyze import (
         AnalyzeRequest as AnalyzeRequest,
@@ -143,7 +152,14 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
         convert_recipe as convert_recipe,
         convert_source as convert_source,
     )
+    from attendc.jobs.data import (
+        IndexRequest as IndexRequest,
+        ShardRequest as ShardRequest,
+        index_shards as index_shards,
+        shard_data as shard_data,
+    )
     from attendc.jobs.doctor import examine as examine
+    from attendc.jobs.explore import explore_space as explore_space
     from attendc.jobs.inspect import inspect_file as inspect_file
     from attendc.jobs.mask import (
         MaskRequest as MaskRequest,

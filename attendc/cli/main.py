@@ -16,7 +16,9 @@ from attendc.cli.cache import cache_group
 from attendc.cli.check import check_command
 from attendc.cli.compare import compare_command
 from attendc.cli.convert import convert_command
+from attendc.cli.data import data_group
 from attendc.cli.doctor import doctor_command
+from attendc.cli.explore import explore_command
 from attendc.cli.inspect import inspect_command
 from attendc.cli.prune import prune_command
 from attendc.cli.quantize import quantize_command
@@ -60,6 +62,8 @@ for _command in (
     check_command,
     bench_command,
     compare_command,
+    explore_command,
+    data_group,
     cache_group,
     arm_group,
     doctor_command,

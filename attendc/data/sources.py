@@ -1,4 +1,4 @@
-"""What `--data` takes: a built-in set, a folder of idx files, a folder of images, or an .npz.
+"""What `--data` takes: a built-in set, a folder of idx files, a folder of images, shards, or an .npz.
 
 Rules, in order:
 1. a name in `BUILT_IN`;
@@ -7,7 +7,8 @@ Rules, in order:
 4. a folder with a subfolder per class: a fifth of each class, drawn by the seed, becomes the test split;
 5. an .npz with `train_images`, `train_labels`, `test_images`, `test_labels`, or only `images` and `labels`
    (split like 4), and optionally `label_names`;
-6. the URI of one of these, which is fetched.
+6. shards of webdataset with their index, here or at a URI: see `attendc.data.shards`;
+7. the URI of one of the others, which is fetched.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 from attendc.context import Context
 from attendc.data.built_in import BUILT_IN
 from attendc.data.images import Dataset, Images, Origin, images_from_array, images_from_files, take
+from attendc.data.order import shuffled
+from attendc.data.shards import load_shards, shards_at
 from attendc.errors import DataError
 from attendc.locations import fetch, is_uri
 
-__all__ = ["load_dataset", "read_idx", "write_idx"]
+__all__ = ["label_names", "load_dataset", "read_idx", "write_idx"]
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 TEST_PART = 0.2
@@ -50,11 +53,15 @@ def load_dataset(name: str, *, seed: int = 0) -> Dataset:
 
 
 def _opened(name: str, seed: int) -> Dataset:
+    shards = None if name in BUILT_IN else shards_at(name)
+    if shards is not None:
+        train, test, labels = load_shards(name, shards)
+        return Dataset(name, *((train, test) if test is not None else _split(train, seed)), labels)
     path = BUILT_IN.get(name) or _local(name)
     if not path.exists():
         raise DataError(
             f"no data at {name!r}",
-            hint=f"Give a folder, an .npz, or one of: {', '.join(BUILT_IN)}",
+            hint=f"Give a folder, an .npz, shards, or one of: {', '.join(BUILT_IN)}",
         )
     if path.is_file():
         if path.suffix != ".npz":
@@ -119,12 +126,21 @@ def _load_idx_folder(name: str, folder: Path) -> Dataset:
 def _label_names(folder: Path, count: int) -> tuple[str, ...]:
     """Return the lines of `labels.txt`, or the digits of the classes where there is none."""
     file = folder / "labels.txt"
-    if not file.exists():
-        return tuple(str(i) for i in range(count))
+    return label_names(file, count) if file.exists() else tuple(str(i) for i in range(count))
+
+
+def label_names(file: Path, count: int) -> tuple[str, ...]:
+    """Return the lines of a file, of which there must be `count` at least.
+
+    Raises:
+        DataError: if there are fewer, or it cannot be read.
+    """
     try:
         names = tuple(file.read_text(encoding="utf-8").rstrip().splitlines())
     except UnicodeDecodeError as e:
         raise DataError(f"{file} is not UTF-8: {e}", hint="Save it as UTF-8 text, a name a line") from e
+    except OSError as e:
+        raise DataError(f"{file} cannot be read: {e.strerror}", hint="Check the path") from e
     if len(names) < count:
         raise DataError(f"{file} names {len(names)} classes, the data has {count}")
     return names
@@ -222,8 +238,11 @@ def _folder_split(folder: Path, labels: tuple[str, ...]) -> Images:
 
 
 def _split(images: Images, seed: int) -> tuple[Images, Images]:
-    """Return (train, test): of each class `TEST_PART`, at least one image, goes to the test split."""
+    """Return (train, test): `TEST_PART` of each class, at least one image, or of the shards goes to the test split."""
     rng = np.random.default_rng(seed)
+    if images.shards is not None and len(images) > 1:  # whole shards, so that test images need none of the others
+        order, cut = shuffled(images, rng, mixed=1), max(1, round(len(images) * TEST_PART))
+        return take(images, order[cut:].tolist()), take(images, order[:cut].tolist())
     train: list[int] = []
     test: list[int] = []
     for target in np.unique(images.targets):

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
+from attendc.data.built_in import BUILT_IN
+from attendc.data.shards import shards_at, shards_hash
 from attendc.errors import CheckpointError, DataError
 from attendc.files import sha256
 from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
@@ -97,9 +99,10 @@ def _hash_of_data(name: str, context: Context, *, remember: bool, expected: str 
     Raises:
         DataError: if it is not the data that is expected.
     """
-    if is_uri(name):
+    shards = shards_at(name) if name and name not in BUILT_IN else None
+    if shards is None and is_uri(name):
         return content_hash(fetch(name, sha256=expected, error=DataError, context=context))
-    found = data_hash(name, remember=remember) if name else ""
+    found = shards_hash(shards) if shards is not None else data_hash(name, remember=remember) if name else ""
     if expected and found != expected:
         raise DataError(
             f"the data {name} has the sha256 {found or 'of nothing'}, {expected} is due",

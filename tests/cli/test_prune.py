@@ -278,7 +278,7 @@ def test_a_gpu_that_is_not_there_exits_with_2(prune: Prune, output: Path, capfd:
 @pytest.mark.parametrize(
     ("given", "code", "text"),
     [
-        (["--data=nowhere"], 4, "no data at 'nowhere'. Give a folder, an .npz, or one of: fashion-mnist-mini"),
+        (["--data=nowhere"], 4, "no data at 'nowhere'. Give a folder, an .npz, shards, or one of: fashion-mnist-mini"),
         (["--epochs=1", "--batch-size=61"], 4, "57 training images make no batch of 61"),
         (["--plan=none.json"], 2, "the plan none.json cannot be read: [Errno 2] No such file or directory"),
         (["--input-shape=3x8x8", "--mean=0.5", "--std=0.5"], 3, "does not take an input of shape (2, 3, 8, 8)"),

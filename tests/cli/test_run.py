@@ -208,7 +208,11 @@ def test_a_junit_file_that_cannot_be_written_is_told_before_any_stage(
     ("given", "code", "text"),
     [
         ("model.checkpoint=none.safetensors", 3, "no file none.safetensors. Check the path"),
-        ("data.source=nowhere", 4, "no data at 'nowhere'. Give a folder, an .npz, or one of: fashion-mnist-mini"),
+        (
+            "data.source=nowhere",
+            4,
+            "no data at 'nowhere'. Give a folder, an .npz, shards, or one of: fashion-mnist-mini",
+        ),
     ],
 )
 def test_what_is_missing_exits_with_its_code_and_leaves_no_folder(
