@@ -16,7 +16,8 @@ from attendc.data.preprocess import batches
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.models.fresh import fresh_network
-from attendc.models.registry import PRESET_INPUTS, resolve
+from attendc.models.registry import input_of, resolve
+from attendc.recipe import is_preset_file
 from attendc.request import CheckpointRequest
 from attendc.types import Preprocess, Spec
 
@@ -174,13 +175,14 @@ def _fresh(request: CheckpointRequest, seed: int) -> Opened:
     ]
     if told:
         raise UsageError(f"--{told[0]} means nothing without a checkpoint", hint="Leave it out, or give a checkpoint")
-    if ":" in request.model and request.classes is not None:
+    is_preset = ":" not in request.model or is_preset_file(request.model)
+    if not is_preset and request.classes is not None:
         raise UsageError(
             f"classes={request.classes} is of presets; {request.model} has arguments of its own",
             hint=f"For example --model-arg num_classes={request.classes}",
         )
     architecture = resolve(request.model, request.model_args, classes=request.classes)
-    _, height, width = shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
+    _, height, width = shape = request.input_shape or input_of(request.model)
     channels = shape[0] if request.input_shape else int(architecture.args.get("in_channels", shape[0]))
     preprocess = _overridden(Preprocess(height, width, channels, *_usual(channels)), request)
     model = fresh_network(architecture, preprocess.input_shape, seed=seed)
@@ -200,7 +202,7 @@ def _spec_of_foreign(request: CheckpointRequest, weights: Weights) -> Spec:
     if known is not None:
         same = known.architecture.factory == architecture.factory and not request.model_args
         return known if same else replace(known, architecture=replace(architecture, surgery=known.architecture.surgery))
-    shape = request.input_shape or PRESET_INPUTS.get(request.model, (3, 224, 224))
+    shape = request.input_shape or input_of(request.model)
     channels = shape[0]
     default = _usual(channels)
     if not (request.mean and request.std):

@@ -13,7 +13,17 @@ from annotated_types import Ge, Gt, Le
 
 from attendc.types import Fit
 
-__all__ = ["CHECKED", "VERSION", "CoreName", "DataSection", "ModelSection", "Recipe", "StageEntry", "TargetSection"]
+__all__ = [
+    "CHECKED",
+    "VERSION",
+    "CoreName",
+    "DataSection",
+    "ModelSection",
+    "Recipe",
+    "StageEntry",
+    "TargetSection",
+    "is_preset_file",
+]
 
 VERSION = 1
 
@@ -23,6 +33,11 @@ CHECKED: Any = {"extra": "forbid", "use_attribute_docstrings": True, "strict": T
 
 CoreName = Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"]
 """Names of `attendc.arm.cores.CORES`, spelled out for the schema of recipes."""
+
+
+def is_preset_file(model: str) -> bool:
+    """Return whether a model is named by the file of a preset."""
+    return model.endswith((".yaml", ".yml"))
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,8 @@ class ModelSection:
     sha256: str = ""
     """What the checkpoint must hash to, as 64 hexadecimal digits; empty: anything."""
     name: str = ""
-    """A preset of attendc's (attendnext_nano, ...). Empty: as the checkpoint says."""
+    """A preset of attendc's (attendnext_nano, ...), or the path of a .yaml with one of your own. Empty: as the
+    checkpoint says."""
     factory: str = ""
     """`package.module:function` that returns the network; the only dotted path that a recipe may hold."""
     args: dict[str, Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attendc.errors import UsageError
+from attendc.recipe import is_preset_file
 from attendc.types import Fit
 
 __all__ = ["CheckpointRequest"]
@@ -17,7 +18,7 @@ class CheckpointRequest:
 
     Attributes:
         path: the file; None: fresh weights of `model`, random by the seed, for studies of what a network costs.
-        model: a preset or `package.module:factory`; empty: as the Spec says.
+        model: a preset, the path of one's YAML, or `package.module:factory`; empty: as the Spec says.
         model_args: arguments of the model.
         weights_key: which state_dict of a file that holds several.
         trust: unpickle in full.
@@ -55,4 +56,6 @@ class CheckpointRequest:
     @property
     def name(self) -> str:
         """Return what runs are named by: the stem of the file, or the model."""
+        if self.path is None and is_preset_file(self.model):
+            return Path(self.model).stem
         return self.path.stem if self.path is not None else self.model.replace(":", ".")

@@ -96,7 +96,7 @@ recipe_options = options(
 )
 
 checkpoint_options = options(
-    click.option("--model", default="", help="Preset or package.module:factory.  [default: as the checkpoint says]"),
+    click.option("--model", default="", help="Preset, YAML file, or package.module:factory.  [default: checkpoint's]"),
     click.option("--model-arg", "model_args", multiple=True, metavar="K=V", help="Argument of the model; repeatable."),
     click.option("--weights-key", default="", help="Which state_dict of a file that holds several."),
     click.option("--trust-checkpoint", "trust", is_flag=True, help="Unpickle in full: this can run code."),

@@ -13,7 +13,9 @@ __all__ = ["train_command"]
 
 
 @click.command("train")
-@click.option("--model", default="attendnext_nano", show_default=True, help="Preset or package.module:factory.")
+@click.option(
+    "--model", default="attendnext_nano", show_default=True, help="Preset, YAML file, or package.module:factory."
+)
 @click.option("--model-arg", "model_args", multiple=True, metavar="K=V", help="Argument of the model; repeatable.")
 @click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, or .npz.")
 @click.option("--spec-data", default="", help="Data that later commands use by default.  [default: --data]")

@@ -8,7 +8,7 @@ from typing import Any
 
 from attendc.context import Context
 from attendc.opening import CheckpointRequest
-from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry
+from attendc.recipe import DataSection, ModelSection, Recipe, StageEntry, is_preset_file
 
 __all__ = ["assembled", "folder_name", "model_section", "named", "recipe_of"]
 
@@ -48,8 +48,9 @@ def model_section(request: CheckpointRequest) -> ModelSection:
 
 
 def named(model: str) -> ModelSection:
-    """Return what `--model` means in a recipe: a preset's name, or the factory of the user's code."""
-    return ModelSection(factory=model) if ":" in model else ModelSection(name=model)
+    """Return what `--model` means in a recipe: a preset's name or file, or the factory of the user's code."""
+    is_factory = ":" in model and not is_preset_file(model)
+    return ModelSection(factory=model) if is_factory else ModelSection(name=model)
 
 
 def folder_name(text: str) -> str:

@@ -26,7 +26,7 @@ class TrainRequest:
 
     Attributes:
         output: the .safetensors of the best epoch; the last one goes to `*.last.safetensors` beside it.
-        model: a preset or `package.module:factory`.
+        model: a preset, the path of one's YAML, or `package.module:factory`.
         model_args: arguments of the model.
         data: what to train on.
         spec_data: what later commands use when not told otherwise; its labels go into the Spec. Empty: `data`.

@@ -1,4 +1,4 @@
-"""From an Architecture to a network: the presets, and factories of the user's own (`package.module:function`)."""
+"""From an Architecture to a network: presets, of files too, and factories of the user's own (`package.module:f`)."""
 
 from __future__ import annotations
 
@@ -11,34 +11,29 @@ from pathlib import Path
 from torch import nn
 
 from attendc.errors import CheckpointError, UsageError
-from attendc.models.attendnext import PRESETS, attendnext_from_config
+from attendc.models.attendnext import PRESETS, AttendNeXtConfig, attendnext_from_config
+from attendc.models.preset_file import FAMILY, read_preset
 from attendc.models.surgery import operate
+from attendc.recipe import is_preset_file
 from attendc.types import Architecture
 
-__all__ = ["PRESET_INPUTS", "build", "resolve"]
+__all__ = ["PRESET_INPUTS", "build", "input_of", "resolve"]
 
 PRESET_INPUTS = {"attendnext_nano": (1, 32, 32), "attendnext_nano_arm": (1, 32, 32)}
 """(C, H, W) of the presets that are not for (3, 224, 224)."""
-
-FAMILY = "attendnext"
 
 
 def resolve(name: str, arguments: dict[str, object], *, classes: int | None = None) -> Architecture:
     """Return the Architecture that `--model NAME --model-arg K=V` means, with a preset spelled out as its config.
 
+    NAME is a preset, the path of a .yaml with one, or `package.module:function`.
+
     Raises:
-        UsageError: if NAME is neither a preset nor `package.module:function`, or a K is no field of the config.
+        UsageError: if NAME is nothing of that, its file has faults, or a K is no field of the config.
     """
-    if ":" in name:
+    if ":" in name and not is_preset_file(name):
         return Architecture(name, dict(arguments))
-    if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, 1)
-        raise UsageError(
-            f"no model {name!r}",
-            hint=(f"Did you mean {close[0]}? " if close else "")
-            + f"Presets: {', '.join(PRESETS)}; or give package.module:factory",
-        )
-    fields = dataclasses.asdict(PRESETS[name])
+    fields = dataclasses.asdict(_preset(name))
     unknown = arguments.keys() - fields.keys()
     if unknown:
         raise UsageError(f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}")
@@ -47,6 +42,31 @@ def resolve(name: str, arguments: dict[str, object], *, classes: int | None = No
     if classes is not None:
         fields["classes"] = classes
     return Architecture(FAMILY, fields)
+
+
+def input_of(name: str) -> tuple[int, int, int]:
+    """Return (C, H, W) of a preset; of a factory, which does not say, what is usual.
+
+    Raises:
+        UsageError: if it is a file, and has faults.
+    """
+    if is_preset_file(name):
+        preset = read_preset(Path(name))
+        return (preset.config.in_channels, preset.height, preset.width)
+    return PRESET_INPUTS.get(name, (3, 224, 224))
+
+
+def _preset(name: str) -> AttendNeXtConfig:
+    if is_preset_file(name):
+        return read_preset(Path(name)).config
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, 1)
+        raise UsageError(
+            f"no model {name!r}",
+            hint=(f"Did you mean {close[0]}? " if close else "")
+            + f"Presets: {', '.join(PRESETS)}; or give a .yaml with one, or package.module:factory",
+        )
+    return PRESETS[name]
 
 
 def build(architecture: Architecture, *, allow_foreign: bool = False) -> nn.Module:

@@ -6,6 +6,7 @@ import re
 
 from attendc.reader.faults import Fault
 from attendc.reader.nodes import Node, fault, mapping
+from attendc.recipe import is_preset_file
 
 __all__ = ["check_model", "check_name", "check_sha256", "names_a_model", "names_nothing_to_read"]
 
@@ -39,8 +40,8 @@ def check_model(section: Node | None, faults: list[Fault]) -> None:
         faults.append(fault(held["factory"], "model.factory", f'contradicts model.name "{name}"; give one of them'))
     if factory and not _FACTORY.fullmatch(factory):
         faults.append(fault(held["factory"], "model.factory", "must be package.module:function"))
-    if name and re.search(r"[.:/\\]", name):
-        message = "must be the name of a preset; package.module:function stands in model.factory"
+    if name and not is_preset_file(name) and re.search(r"[.:/\\]", name):
+        message = "must be a preset or the .yaml of one; package.module:function stands in model.factory"
         faults.append(fault(held["name"], "model.name", message))
 
 

@@ -16,7 +16,7 @@ from attendc.data.shards import shards_at, shards_hash
 from attendc.errors import CheckpointError, DataError
 from attendc.files import sha256
 from attendc.locations import content_hash, data_hash, fetch, is_uri, redacted
-from attendc.recipe import DataSection, ModelSection, Recipe
+from attendc.recipe import DataSection, ModelSection, Recipe, is_preset_file
 from attendc.stages.train_config import DEFAULT_DATA
 from attendc.types import METADATA_FILE, SPEC_KEY
 
@@ -60,6 +60,7 @@ def open_source(recipe: Recipe, context: Context, *, remember: bool = True) -> S
         "data": _hash_of_data(name, context, remember=remember, expected=recipe.data.sha256),
         "spec_data": {one: _hash_of_data(one, context, remember=remember) for one in _spec_data(recipe)},
         "factory": _factory_hash(model.factory),
+        "preset": _preset_hash(model.name),
     }
     return Source(model, recipe.data.source, told, name, hashes)
 
@@ -145,6 +146,11 @@ def _spec_of_program(path: Path) -> Mapping[str, Any]:
         name = next(n for n in archive.namelist() if n.endswith(METADATA_FILE))
         spec: Mapping[str, Any] = json.loads(json.loads(archive.read(name))["spec"])
     return spec
+
+
+def _preset_hash(name: str) -> str:
+    """Return the sha256 of a preset's file; empty where there is none."""
+    return sha256(Path(name)) if is_preset_file(name) and Path(name).is_file() else ""
 
 
 def _factory_hash(factory: str) -> str:

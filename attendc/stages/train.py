@@ -17,8 +17,8 @@ from attendc.data.preprocess import suited
 from attendc.data.sources import load_dataset
 from attendc.errors import CheckpointError, DataError, UsageError
 from attendc.metrics import count_params
-from attendc.models.registry import PRESET_INPUTS, build, resolve
-from attendc.recipe import ModelSection
+from attendc.models.registry import build, input_of, resolve
+from attendc.recipe import ModelSection, is_preset_file
 from attendc.stages.loop import loop_options
 from attendc.stages.model_facts import model_facts
 from attendc.stages.train_config import DEFAULT_DATA, DEFAULT_MODEL, TrainConfig
@@ -131,7 +131,7 @@ def _write(
 def _architecture(name: str, args: dict[str, Any], classes: int, data: str) -> Architecture:
     """Return what the model's name means for the data's classes, which the arguments may repeat but not contradict."""
     asked = args.get("classes", classes)
-    if ":" not in name and asked != classes:
+    if (":" not in name or is_preset_file(name)) and asked != classes:
         raise UsageError(
             f"classes is {asked}, but {data} has {classes} classes",
             hint="Leave out --model-arg classes=",
@@ -171,7 +171,7 @@ def _check_runs(model: nn.Module, preprocess: Preprocess, classes: int, data: st
 
 def _preprocess(name: str, config: TrainConfig, architecture: Architecture, dataset: Dataset) -> Preprocess:
     """Return the preprocessing that suits the model's input and the data's pixels."""
-    channels, height, width = PRESET_INPUTS.get(name, (3, 224, 224))
+    channels, height, width = input_of(name)
     channels = architecture.args.get("in_channels", channels)
     height, width = config.input_size or (height, width)
     return suited(dataset.train, channels, height, width)

@@ -108,7 +108,7 @@ def test_a_fault_of_the_recipe_itself_is_told_though_no_variant_has_it() -> None
     assert [(fault.line, fault.path) for fault in faults] == [(5, "seed")]
 
 
-PRESET = "must be the name of a preset; package.module:function stands in model.factory"
+PRESET = "must be a preset or the .yaml of one; package.module:function stands in model.factory"
 FOLDER = "must be letters, digits, spaces and . _ + - only, 100 at most"
 
 
