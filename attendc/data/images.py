@@ -12,9 +12,22 @@ from numpy.typing import NDArray
 
 from attendc.data.decode import decoded
 
-__all__ = ["Dataset", "Images", "Origin", "Shards", "evenly", "images_from_array", "images_from_files", "take"]
+__all__ = [
+    "Dataset",
+    "Images",
+    "Origin",
+    "Shards",
+    "evenly",
+    "images_from_array",
+    "images_from_files",
+    "take",
+    "within_reach",
+]
 
 Uint8Image = NDArray[np.uint8]
+
+MIXED = 4
+"""Shards from elsewhere whose images are mixed with one another."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,19 @@ def take(images: Images, indices: Sequence[int]) -> Images:
 
 
 def evenly(images: Images, count: int) -> Images:
-    """Return `count` images spread evenly over the whole, all of them if there are fewer."""
+    """Return `count` images spread evenly over the whole, all of them if there are fewer.
+
+    Of images that lie elsewhere they come from a few shards.
+    """
     if count >= len(images):
         return images
-    return take(images, [i * len(images) // count for i in range(count)])
+    among = within_reach(images, count)
+    return take(images, [i * among // count for i in range(count)])
+
+
+def within_reach(images: Images, count: int) -> int:
+    """Return from how many of the first images `count` are best chosen: from all, or of shards from `MIXED` or more."""
+    if images.shards is None:
+        return len(images)
+    ends = [*(np.flatnonzero(np.diff(images.shards.of)) + 1).tolist(), len(images)]
+    return next((end for end in ends[MIXED - 1 :] if end >= count), len(images))

@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attendc.data.images import Images
+from attendc.data.images import MIXED, Images
 
-__all__ = ["MIXED", "shuffled"]
-
-MIXED = 4
-"""Shards whose images are mixed with one another in a training epoch."""
+__all__ = ["shuffled"]
 
 
 def shuffled(images: Images, rng: np.random.Generator, *, mixed: int = MIXED) -> NDArray[np.int64]:

@@ -16,8 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from attendc.data.images import Images
-from attendc.data.order import MIXED
+from attendc.data.images import MIXED, Images
 
 __all__ = ["batches_ahead", "prefetched"]
 

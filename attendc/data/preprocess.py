@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from attendc.data.images import Images, images_from_array
+from attendc.data.images import Images, images_from_array, within_reach
 from attendc.errors import DataError
 from attendc.types import Fit, Preprocess
 
@@ -34,8 +34,12 @@ def to_input(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
 
 def fitted(pixels: Sequence[NDArray[np.uint8]], how: Preprocess) -> Tensor:
     """Return uint8 (N, H, W, C) of the size and the channels that `how` asks for."""
-    stack = [fit_image(_to_channels(image, how.channels), how) for image in pixels]
-    return torch.from_numpy(np.stack(stack))
+    if len({image.shape for image in pixels}) == 1:
+        stack = _to_channels(np.stack(pixels), how.channels)
+        if how.fit == "pad" or stack.shape[1:3] == (how.height, how.width):
+            return torch.from_numpy(fit_image(stack, how))  # all at once
+        return torch.from_numpy(np.stack([fit_image(image, how) for image in stack]))
+    return torch.from_numpy(np.stack([fit_image(_to_channels(image, how.channels), how) for image in pixels]))
 
 
 def normalise(stack: Tensor, how: Preprocess) -> Tensor:
@@ -56,8 +60,8 @@ def batches(
 
 
 def fit_image(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
-    """Return the image (H, W, C) brought to the size of `how` by its `fit`."""
-    height, width = image.shape[:2]
+    """Return the image (H, W, C) brought to the size of `how` by its `fit`; a stack (N, H, W, C) may be padded too."""
+    height, width = image.shape[-3:-1]
     wanted = (how.height, how.width)
     if (height, width) == wanted:
         return image
@@ -67,8 +71,9 @@ def fit_image(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
         return _centre_crop(image, how)
     if how.fit == "pad" and height <= how.height and width <= how.width:
         top, left = (how.height - height) // 2, (how.width - width) // 2
-        bottom, right = how.height - height - top, how.width - width - left
-        return np.pad(image, ((top, bottom), (left, right), (0, 0)))
+        padded = np.zeros((*image.shape[:-3], *wanted, image.shape[-1]), np.uint8)
+        padded[..., top : top + height, left : left + width, :] = image
+        return padded
     raise DataError(
         f"an image of {width}x{height} does not fit {how.width}x{how.height} with fit={how.fit!r}",
         hint="Resize the images, or train with --fit resize",
@@ -85,8 +90,12 @@ def random_images(how: Preprocess, count: int) -> Images:
 def pixel_statistics(
     images: Images, *, channels: int, sample: int = 2000
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return (mean, std) per channel in units of 0..1, over at most `sample` evenly spaced images."""
-    indices = range(0, len(images), max(1, math.ceil(len(images) / sample)))
+    """Return (mean, std) per channel in units of 0..1, over at most `sample` evenly spaced images.
+
+    Of images that lie elsewhere those of a few shards are taken.
+    """
+    among = within_reach(images, sample)
+    indices = range(0, among, max(1, math.ceil(among / sample)))
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for start in range(0, len(indices), _AT_ONCE):
         for pixels in images.read(indices[start : start + _AT_ONCE]):
@@ -110,12 +119,12 @@ def suited(images: Images, channels: int, height: int, width: int) -> Preprocess
 
 def _to_channels(image: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """Return the image with `channels`; one channel is repeated, colour is never thrown away."""
-    if image.shape[2] == channels:
+    if image.shape[-1] == channels:
         return image
-    if image.shape[2] == 1:
-        return np.repeat(image, channels, axis=2)
+    if image.shape[-1] == 1:
+        return np.repeat(image, channels, axis=-1)
     raise DataError(
-        f"an image has {image.shape[2]} channels, the network takes {channels}",
+        f"an image has {image.shape[-1]} channels, the network takes {channels}",
         hint="Convert the images to grayscale, or use a network for colour",
     )
 

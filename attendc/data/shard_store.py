@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from attendc.amounts import amount
-from attendc.data.order import MIXED
+from attendc.data.images import MIXED
 from attendc.data.shard_index import Shard
 from attendc.errors import DataError, OutputError
 from attendc.files import cache_folder, replace_file, sha256

@@ -11,7 +11,7 @@ import numpy as np
 
 from attendc.amounts import amount
 from attendc.context import Context
-from attendc.data.order import MIXED
+from attendc.data.images import MIXED
 from attendc.data.shard_index import INDEX, ShardIndex, Split, write_index
 from attendc.data.shard_tar import scanned
 from attendc.data.shard_write import write_shards
