@@ -52,7 +52,8 @@ def test_what_becomes_of_a_claim_is_said_in_words() -> None:
 def test_a_claim_that_nobody_meets_is_told_part_by_part() -> None:
     half = row("half", (50 * M, 50 * M), (5 * M, 6 * M))  # int8: 12 times fewer on the A72, 10 times on the A76
     found = replace(FOUND, rows=[SLOW, half, *PEERS])
-    assert "1. FBNet-C: Not met by any design. Part by part, who meets it: " + (
+    assert (
+        "1. FBNet-C: Not met by any design. Part by part, who meets it: "
         "speed in float32 (over 10 times as fast): none; "
         "speed in int8 (over 10 times as fast): half only on the A72; "
         "accuracy (more accurate): not measured."
