@@ -14,7 +14,7 @@ from attendc.report.labels import FONT, draw_labels
 from attendc.report.svg import CHARACTER, MARKERS, Drawing
 from attendc.report.words import decibels, percent
 
-__all__ = ["Series", "curve_pictures", "draw_layers", "draw_lines", "draw_steps"]
+__all__ = ["Series", "curve_pictures", "draw_layers", "draw_legend", "draw_lines", "draw_steps"]
 
 _WIDTH, _HEIGHT = 400, 260
 _LOWEST = 3
@@ -58,7 +58,7 @@ def draw_lines(
         for place, (_, y) in zip(places, one.points, strict=True):
             drawing.marker(MARKERS[k % 6], place, 3.5, f"mark c{k % 6}", f"{one.name}: {up[1](y)}")
     if len(series) > 1:
-        _draw_legend(drawing, [(one.name, MARKERS[k % 6], f"mark c{k % 6}") for k, one in enumerate(series)], 46)
+        draw_legend(drawing, [(one.name, MARKERS[k % 6], f"mark c{k % 6}") for k, one in enumerate(series)], 46)
     return drawing.markup()
 
 
@@ -124,12 +124,12 @@ def draw_layers(layers: Sequence[Mapping[str, Any]], width: int, kind: str) -> M
         said = f"{k}: {row['layer']} ({row.get('op', '')}), {decibels(row['sqnr_db'])}"
         shape, colour = shapes[str(row.get("op", ""))]
         drawing.marker(shape, places[k], 3.5, colour, said)
-    _draw_legend(drawing, [(op, *shapes[op]) for op in ops], 36)
+    draw_legend(drawing, [(op, *shapes[op]) for op in ops], 36)
     draw_labels(drawing, frame, [(places[k], str(row["layer"])) for k, row in worst], list(places.values()), 3.5)
     return drawing.markup()
 
 
-def _draw_legend(drawing: Drawing, entries: Sequence[tuple[str, str, str]], left: float) -> None:
+def draw_legend(drawing: Drawing, entries: Sequence[tuple[str, str, str]], left: float) -> None:
     """Write marker and name of each series above the frame, as many as the width holds."""
     x, y, right = left, 14.0, drawing.width - 8
     for name, shape, colour in entries:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["MISSING", "count", "decibels", "more", "percent", "points", "seconds", "short_bytes", "yaml_text"]
+__all__ = [
+    "MISSING",
+    "change",
+    "count",
+    "decibels",
+    "more",
+    "percent",
+    "points",
+    "seconds",
+    "short_bytes",
+    "short_count",
+    "yaml_text",
+]
 
 MISSING = "\N{EN DASH}"
 
@@ -34,6 +46,14 @@ def more(value: int | None) -> str:
     return f"{value:+,}".replace("-", "\N{MINUS SIGN}") if value else "0"
 
 
+def change(value: float | None, whole: float | None) -> str:
+    """Return how much more than the whole a value is, in percent with its sign: 66 of 100 as -34.0 %."""
+    if value is None or not whole:
+        return MISSING
+    text = f"{100 * (value / whole - 1):+.1f}"
+    return ("0.0" if text in ("+0.0", "-0.0") else text.replace("-", "\N{MINUS SIGN}")) + " %"
+
+
 def decibels(value: float | None) -> str:
     """Return 31.24 as 31.2 dB."""
     return MISSING if value is None else f"{value:.1f} dB"
@@ -55,6 +75,14 @@ def short_bytes(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}" if value < 999.5 * size else f"{value / size:.0f} {unit}"
     return f"{value:.0f} B"
+
+
+def short_count(value: float) -> str:
+    """Return 2654321 as 2.65 M."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}" if value < 999.5 * size else f"{value / size:.0f} {unit}"
+    return f"{value:.0f}"
 
 
 def yaml_text(value: Any) -> str:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from attendc.report.words import MISSING, count, decibels, more, percent, points, seconds, short_bytes, yaml_text
+from attendc.report.words import (
+    MISSING,
+    change,
+    count,
+    decibels,
+    more,
+    percent,
+    points,
+    seconds,
+    short_bytes,
+    short_count,
+    yaml_text,
+)
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -56,3 +68,19 @@ def test_yaml_keeps_the_order_of_keys_and_takes_any_value() -> None:
     text = yaml_text(told)
     assert yaml.safe_load(text) == {"b": [1, 2.5], "a": {"x": None, "y": "é: #"}, "c": "b'odd'"}
     assert text.index("b:") < text.index("a:")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999, "999"), (2_654_321, "2.65 M"), (999_600, "1000 k"), (45_200, "45.2 k"), (2e9, "2 G")],
+)
+def test_counts_have_three_digits_and_a_unit(value: float, text: str) -> None:
+    assert short_count(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "whole", "text"),
+    [(66, 100, f"{MINUS}34.0 %"), (150, 100, "+50.0 %"), (100, 100, "0.0 %"), (1, 0, MISSING), (None, 5, MISSING)],
+)
+def test_changes_have_a_sign_and_percent(value: float | None, whole: float, text: str) -> None:
+    assert change(value, whole) == text
