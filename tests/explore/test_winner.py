@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import yaml
 
-from attendc.explore.candidate import Candidate, candidate_from
+from attendc.explore.candidate import Candidate
 from attendc.explore.winner import preset_yaml
-from attendc.models.attendnext import PRESETS
+from attendc.models.attendnext import PRESETS, AttendNeXtConfig
+from attendc.models.preset_file import read_preset
 
 NANO = Candidate(PRESETS["attendnext_nano"], 28, 32)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_reads_back_as_the_design(name: str) -> None:
-    candidate = Candidate(PRESETS[name], 224, 192)
-    told = yaml.safe_load(preset_yaml(candidate))
+def test_a_preset_reads_back_as_the_design(name: str, tmp_path: Path) -> None:
+    candidate, path = Candidate(PRESETS[name], 224, 192), tmp_path / "found.yaml"
+    path.write_text(preset_yaml(candidate, ["found"]), encoding="utf-8")
+    read = read_preset(path)
+    assert Candidate(read.config, read.height, read.width) == candidate
+
+
+def test_every_field_is_said_so_that_no_default_can_change_it() -> None:
+    told = yaml.safe_load(preset_yaml(NANO))
     assert list(told) == ["family", "input_size", "config"]
-    assert told["family"] == "attendnext"
-    assert candidate_from({**told["config"], "input_size": told["input_size"]}) == candidate
+    assert {*told["config"]} == {field.name for field in dataclasses.fields(AttendNeXtConfig)}
 
 
 def test_lists_stand_in_a_line() -> None:
