@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 import torch
 
@@ -37,15 +38,15 @@ def explore(prepared: Prepared, context: Context, look: Look | None = None) -> N
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        study = open_search(prepared)
-        watched = look or (lambda trials: None)
-        work = Work(request.trials, until, prepared.first, say=context.say, look=watched)
-        work_on(study, prepared.search, work)
-        best = winner_of(study.trials(), prepared.search)
+        with closing(open_search(prepared)) as study:
+            watched = look or (lambda trials: None)
+            work = Work(request.trials, until, prepared.first, say=context.say, look=watched)
+            work_on(study, prepared.search, work)
+            best = winner_of(study.trials(), prepared.search)
         if request.ablate and best is not None:
             wanted = _proposals(ablations_of(best, prepared.search))
-            told = Work(len(wanted), until, wanted, propose=False, say=context.say)
-            work_on(_open_ablations(prepared, best), prepared.search, told)
+            with closing(_open_ablations(prepared, best)) as study:
+                work_on(study, prepared.search, Work(len(wanted), until, wanted, propose=False, say=context.say))
     finally:
         torch.set_num_threads(threads)
 
@@ -73,7 +74,8 @@ def ablations_of(winner: Trial, search: Search) -> tuple[Ablation, ...]:
 
 def trained_ablations(prepared: Prepared, winner: Trial) -> Mapping[str, float]:
     """Return the key of each ablation that was trained to the end -> its accuracy."""
-    trials = _open_ablations(prepared, winner).trials()
+    with closing(_open_ablations(prepared, winner)) as study:
+        trials = study.trials()
     return {
         key_of(candidate_from(t.candidate)): t.accuracy
         for t in trials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from attendc.explore.command import command_of
@@ -26,8 +27,9 @@ def result_of(prepared: Prepared) -> dict[str, Any]:
     Raises:
         UsageError: if the study cannot be opened.
     """
-    study, search, request = open_search(prepared), prepared.search, prepared.request
-    trials = study.trials()
+    search, request = prepared.search, prepared.request
+    with closing(open_search(prepared)) as study:
+        trials, refused = study.trials(), study.refused()
     winner = winner_of(trials, search)
     parts = [dataclasses.asdict(p) for p in learn(search.space, learned_from(trials, search.goal))]
     return {
@@ -48,7 +50,7 @@ def result_of(prepared: Prepared) -> dict[str, Any]:
         "winner": None if winner is None else winner.number,
         "baseline": _baseline(request.baseline, trials),
         "constraints": [{"name": c.name, "source": c.source} for c in search.constraints],
-        "refused": study.refused(),
+        "refused": refused,
         "proxies": measured_proxies(trials),
         "parts": parts,
         "ablations": [] if winner is None else _ablations(prepared, search, winner),

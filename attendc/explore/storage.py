@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
@@ -55,8 +57,12 @@ class Heartbeat:
     grace: int = 60
 
 
-def open_storage(url: str, heartbeat: Heartbeat) -> RDBStorage:
+def open_storage(
+    url: str, heartbeat: Heartbeat, killed: Callable[[optuna.Study, FrozenTrial], None] | None = None
+) -> RDBStorage:
     """Connect, and make the tables where there are none.
+
+    `killed` is called with each trial that this process found without signs of life, and that it alone has failed.
 
     Raises:
         UsageError: if the URL is none, its driver is not installed, or nothing answers there.
@@ -76,6 +82,7 @@ def open_storage(url: str, heartbeat: Heartbeat) -> RDBStorage:
                     engine_kwargs=_engine_options(address),
                     heartbeat_interval=heartbeat.interval,
                     grace_period=heartbeat.grace,
+                    heartbeat_stale_trial_callback=killed,
                 )
             return _serialised(storage)
         except RuntimeError as e:  # tables of another version

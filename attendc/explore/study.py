@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -32,7 +33,7 @@ from attendc.errors import UsageError
 from attendc.explore.storage import Heartbeat, LostStorageError, masked, open_storage
 from attendc.explore.trial import State, Trial
 
-__all__ = ["MOST_RETRIES", "Proposal", "Study", "TakenOverError", "open_study", "remove_study", "trial_of"]
+__all__ = ["MOST_RETRIES", "Proposal", "Study", "TakenOverError", "open_study", "trial_of"]
 
 MOST_RETRIES = 3
 """A design whose process dies each time (out of memory, say) is given up after so many."""
@@ -94,6 +95,10 @@ class Study:
         """Return the number of the study in its storage."""
         return int(self.storage.get_study_id_from_name(self.name))
 
+    def close(self) -> None:
+        """Close the connections to the storage."""
+        _close(self.storage)
+
     def frozen(self) -> list[FrozenTrial]:
         """Return all trials as Optuna has them, by number."""
         return self.optuna.get_trials(deepcopy=False)
@@ -131,12 +136,9 @@ class Study:
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self.optuna)
         for trial in _orphans(self.frozen()):
-            attrs = {k: trial.user_attrs[k] for k in ("facts", "key", "attempt")}
-            attrs |= {"attempt": attrs["attempt"] + 1, "retry_of": trial.number}
-            template = create_trial(
-                state=TrialState.WAITING, params=trial.params, distributions=trial.distributions, user_attrs=attrs
-            )
-            self.storage.create_new_trial(self.id, template)
+            # Who failed it writes the new trial at once; unless it was killed in between, which shows by the time.
+            if _seconds_since(trial.datetime_complete) > self.heartbeat.grace:
+                _try_again(self.optuna, trial)
 
     def claim(self, count: int) -> FrozenTrial | None:
         """Take the first trial that waits and is among the `count` to be done; None: there is none."""
@@ -259,6 +261,22 @@ def trial_of(frozen: FrozenTrial) -> Trial:
     )
 
 
+def _try_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Write the design of a killed process as a new trial, unless it has killed too many."""
+    attempt = trial.user_attrs["attempt"] + 1
+    if attempt > MOST_RETRIES:
+        return
+    attrs = {k: trial.user_attrs[k] for k in ("facts", "key")} | {"attempt": attempt, "retry_of": trial.number}
+    template = create_trial(
+        state=TrialState.WAITING, params=trial.params, distributions=trial.distributions, user_attrs=attrs
+    )
+    study.add_trial(template)
+
+
+def _seconds_since(moment: datetime | None) -> float:
+    return 0.0 if moment is None else (datetime.now() - moment).total_seconds()
+
+
 def _orphans(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials whose process was killed and that no other trial tries again yet."""
     retried = {t.user_attrs.get("retry_of") for t in trials}
@@ -294,27 +312,30 @@ def open_study(
     Raises:
         UsageError: if the storage cannot be opened, or the study there has other settings.
     """
-    storage = open_storage(url, heartbeat)
+    storage = open_storage(url, heartbeat, _try_again)
     try:
-        opened = optuna.create_study(
-            storage=storage, study_name=name, directions=[StudyDirection[o.upper()] for o in objectives]
-        )
-        opened.set_user_attr(_SETTINGS, dict(settings))
+        opened = _opened(storage, name, settings, [StudyDirection[o.upper()] for o in objectives])
+        return Study(name, masked(url), storage, opened, heartbeat, worker)
+    except BaseException:
+        _close(storage)
+        raise
+
+
+def _opened(
+    storage: RDBStorage, name: str, settings: Mapping[str, Any], directions: Sequence[StudyDirection]
+) -> optuna.Study:
+    try:
+        created = optuna.create_study(storage=storage, study_name=name, directions=directions)
     except DuplicatedStudyError:
-        opened = optuna.load_study(storage=storage, study_name=name)
-        _check_same(name, _settings_of(opened, settings), settings)
-    return Study(name, masked(url), storage, opened, heartbeat, worker)
+        found = optuna.load_study(storage=storage, study_name=name)
+        _check_same(name, _settings_of(found, settings), settings)
+        return found
+    created.set_user_attr(_SETTINGS, dict(settings))
+    return created
 
 
-def remove_study(url: str, name: str, heartbeat: Heartbeat) -> None:
-    """Delete a study with all its trials, if it is there.
-
-    Raises:
-        UsageError: if the storage cannot be opened.
-    """
-    storage = open_storage(url, heartbeat)
-    with suppress(KeyError):
-        optuna.delete_study(study_name=name, storage=storage)
+def _close(storage: RDBStorage) -> None:
+    storage.remove_session()
     storage.engine.dispose()
 
 

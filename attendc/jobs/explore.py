@@ -20,6 +20,7 @@ from attendc.explore.trial import Trial
 from attendc.explore.winner import preset_yaml
 from attendc.files import check_writable
 from attendc.jobs.outputs import write_together
+from attendc.report.explore import render_exploration
 
 __all__ = ["RESULT", "explore_space"]
 
@@ -132,6 +133,7 @@ def _write(folder: Path, result: Mapping[str, Any], prepared: Prepared) -> None:
     by_number = {t["number"]: t for t in result["trials"]}
     contents = {
         folder / RESULT: json.dumps(result, indent=2) + "\n",
+        folder / PAGE: render_exploration(result),
         folder / ABLATIONS: json.dumps(result["ablations"], indent=2) + "\n",
     }
     for number in result["front"]:
