@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
-from paper_claims import DTYPES, Row, short
+from paper_claims import DTYPES, RUNS, Row, missing_runs, short
 
 from attendc.report.axes import Axis, Frame, around, draw_frame, ticks
 from attendc.report.labels import draw_labels
@@ -24,7 +24,7 @@ STYLE = (
     "--ours:#f0a060;--peer:#7db3f2}}"
     'text{font:11px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink)}'
     ".title{font-size:14px;font-weight:700}.tick,.name,.soft{fill:var(--soft)}"
-    ".label{paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}"
+    ".label,.soft{paint-order:stroke;stroke:var(--ground);stroke-width:3px;stroke-linejoin:round}"
     ".grid{stroke:var(--grid)}.axis{stroke:var(--soft)}.leader{stroke:var(--soft);stroke-width:.7}"
     ".dashed{stroke:var(--soft);stroke-dasharray:5 4}.pair{stroke:var(--soft);stroke-width:.8;fill:none}"
     ".ours{stroke:var(--ours);fill:var(--ours)}.peer{stroke:var(--peer);fill:var(--peer)}"
@@ -47,6 +47,9 @@ def draw_claims(rows: Sequence[Row], trained: Sequence[Row], accuracies: Mapping
     _legend(drawing)
     _draw_costs(drawing, rows)
     drawing.text((MIDDLE + 24, 18), "Fashion-MNIST, from scratch, one recipe", kind="title")
+    missing = sum(missing_runs(accuracies, [row.name for row in trained]).values())
+    if missing:
+        drawing.text((MIDDLE + 24, 38), f"{missing} of {RUNS * len(trained)} runs are missing", kind="soft")
     if reached:
         _draw_accuracies(drawing, reached, accuracies)
     else:
@@ -74,7 +77,8 @@ def _legend(drawing: Drawing) -> None:
 def _logarithmic(values: Sequence[float], title: str) -> Axis:
     low, high = min(values) / 1.15, max(values) * 1.15
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    steps = (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 5, 6, 8)
+    marks = [round(m * 10.0**p, 9) for p in powers for m in steps if low <= m * 10.0**p <= high]
     return Axis(title, (low, high), marks, lambda v: f"{v:g}", log=True)
 
 
