@@ -12,7 +12,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +37,7 @@ _LEAST = 3 * MIXED
 """So many shards are kept at least: those that are read, those that come, and those that are about to be needed."""
 _WAITS = (1.0, 4.0)
 """Seconds before a shard is asked for again."""
+_ELSEWHERE = "Set ATTENDC_CACHE to another folder"
 _AGAIN = "Copy it again, or make the index anew: attendc data index"
 
 
@@ -78,29 +79,39 @@ def remote_opener(folder: str, shards: Sequence[Shard]) -> Opener:
 
     def opened(shard: Shard) -> BinaryIO:
         path = place / f"{shard.sha256}.tar"
-        while True:
-            with suppress(FileNotFoundError):  # also where another process has just removed it
-                file = path.open("rb")
-                os.utime(file.fileno())
-                return file
+        while (file := _opened_copy(path)) is None:
             with _held(path.with_suffix(".lock")):
                 if not path.exists():
-                    _make_room(place, room - shard.bytes)
-                    _fetch(f"{folder}/{shard.name}", shard, path)
+                    _fetch(f"{folder}/{shard.name}", shard, path, room)
+        return file
 
     return opened
 
 
-def _fetch(uri: str, shard: Shard, path: Path) -> None:
+def _opened_copy(path: Path) -> BinaryIO | None:
+    """Open a shard in the cache, which is used now; None if it is not there, or was removed a moment ago."""
+    try:
+        file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as e:
+        raise OutputError(f"cannot read {path}: {e.strerror}", hint=_ELSEWHERE) from e
+    os.utime(file.fileno())
+    return file
+
+
+def _fetch(uri: str, shard: Shard, path: Path, room: int) -> None:
     """Fetch a shard, whose lock is held: whatever lies half-done beside it is of a process that was killed."""
     for part in path.parent.glob(f".{path.name}.*.part"):
         part.unlink(missing_ok=True)
-    with replace_file(path) as beside:
+    with ExitStack() as locks, replace_file(path) as beside:
         with remote_errors(uri, DataError, "read"):
             system, source = file_system(uri, DataError)
             _download(system, source, beside)
         size = beside.stat().st_size
         _check(redacted(uri), shard, size, sha256(beside) if size == shard.bytes else "")
+        locks.enter_context(_held(path.with_name("room.lock")))  # until it has its place
+        _make_room(path.parent, room - size)
 
 
 def _download(system: Any, source: str, path: Path) -> Any:
@@ -145,7 +156,7 @@ def _held(lock: Path) -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("wb")
     except OSError as e:
-        raise OutputError(f"cannot write {lock}: {e.strerror}", hint="Set ATTENDC_CACHE to another folder") from e
+        raise OutputError(f"cannot write {lock}: {e.strerror}", hint=_ELSEWHERE) from e
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -337,7 +337,9 @@ def test_a_damaged_npz_is_named(tmp_path: Path, damage: str) -> None:
 
 
 def test_an_unknown_name_lists_the_built_in_ones(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no data at '.*cifar'\. Give a folder, an \.npz, shards, or one of: fashion-mnist"):
+    with pytest.raises(
+        DataError, match=r"no data at '.*cifar'\. Give a folder, an \.npz, shards, or one of: fashion-mnist"
+    ):
         load_dataset(str(tmp_path / "cifar"))
 
 

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
-import importlib.util
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fetching import WEIGHTS, WEIGHTS_SHA256, Told, fetched
+from serving import HAS_AIOHTTP, serving
 
 from attendc.errors import DataError
-
-HAS_AIOHTTP = importlib.util.find_spec("aiohttp") is not None
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; says no to a name with `closed` and yes to the rest."""
-
-    def do_GET(self) -> None:
-        if "closed" in self.path:
-            self.send_error(403)
-        else:
-            super().do_GET()
-
-    do_HEAD = do_GET  # noqa: N815 - as the base class calls it
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return None
 
 
 @pytest.fixture
@@ -38,12 +17,8 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "net.pt").write_bytes(WEIGHTS)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://user:secret@127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(folder) as served:
+        yield served.url("user:secret")
 
 
 @pytest.mark.skipif(not HAS_AIOHTTP, reason="fsspec reads http with aiohttp; without it, the package is named: above")
