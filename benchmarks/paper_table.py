@@ -72,7 +72,7 @@ def as_trained(size: int) -> list[Network]:
 
 
 def measured(wanted: Iterable[Network], keep: Path) -> list[Row]:
-    """Return a row for each network, largest input first."""
+    """Return a row for each network: those of the paper's resolution first, then the largest input."""
     rows = []
     for network in wanted:
         model = network.make()
@@ -95,7 +95,7 @@ def measured(wanted: Iterable[Network], keep: Path) -> list[Row]:
             )
         )
         sys.stderr.write(f"measured: {network.name} at {network.size}\n")
-    return sorted(rows, key=lambda row: -row.size)
+    return sorted(rows, key=lambda row: (row.size != EQUAL, -row.size))
 
 
 def read_accuracies(path: Path) -> tuple[dict[str, Any], dict[str, list[float]]]:
