@@ -99,7 +99,7 @@ def read_space(name_or_path: str | Path) -> Space:
 
 def _space(source: Source, text: str) -> Space:
     faults: list[Fault] = []
-    top = parse(text, source.label, faults)
+    top = parse(text, source.label, faults, variables=False)
     if top is None and not faults:
         faults.append(Fault(source.label, 0, "", "", "is empty; a space has version and dimensions"))
     made: SpaceFile | None = None

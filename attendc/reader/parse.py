@@ -24,6 +24,8 @@ LARGEST = 128 * 1024
 DEEPEST = 40
 """Lists and mappings inside each other."""
 
+_VARIABLES, _VALUE = "use vars and ${...}", "write the value itself"
+"""What to do instead of an anchor and its aliases."""
 
 Event = Any
 """PyYAML's stubs know neither the marks nor the tags of its events."""
@@ -33,12 +35,14 @@ class _StopError(Exception):
     """Nothing after this can be read; the fault is told."""
 
 
-def parse(text: str, file: str, faults: list[Fault]) -> Node | None:
-    """Return the top of the document, and add what is wrong to `faults`.
+def parse(text: str, file: str, faults: list[Fault], *, variables: bool = True) -> Node | None:
+    """Return the top of the document, and add what is wrong to `faults`; `variables`: whether such a file may use them.
 
     None where the text cannot be read to its end, or holds nothing.
     """
-    return _read(text, file, lambda mark: Place(file, mark.line + 1), faults)
+    return _read(
+        text, file, lambda mark: Place(file, mark.line + 1), faults, instead=_VARIABLES if variables else _VALUE
+    )
 
 
 def parse_flow(text: str, place: Place, path: str, faults: list[Fault]) -> Node | None:
@@ -55,12 +59,20 @@ def parse_flow(text: str, place: Place, path: str, faults: list[Fault]) -> Node 
     return _read(text or "null", place.file, lambda _: place, faults, path)
 
 
-def _read(text: str, file: str, place: Callable[[Any], Place], faults: list[Fault], path: str = "") -> Node | None:
+def _read(
+    text: str,
+    file: str,
+    place: Callable[[Any], Place],
+    faults: list[Fault],
+    path: str = "",
+    *,
+    instead: str = _VARIABLES,
+) -> Node | None:
     if len(text) > LARGEST:
         faults.append(Fault(file, 0, path, "", f"must be at most {LARGEST} characters long, not {len(text)}"))
         return None
     try:
-        return _Reading(iter(yaml.parse(text, Loader=yaml.SafeLoader)), place, faults).document(path)
+        return _Reading(iter(yaml.parse(text, Loader=yaml.SafeLoader)), place, faults, instead).document(path)
     except _StopError:
         pass
     except yaml.MarkedYAMLError as e:
@@ -85,6 +97,7 @@ class _Reading:
     events: Iterator[Event]
     place: Callable[[Any], Place]
     faults: list[Fault] = field(default_factory=list)
+    instead: str = _VARIABLES
 
     def document(self, path: str) -> Node | None:
         top: Node | None = None
@@ -157,9 +170,9 @@ class _Reading:
 
     def is_allowed(self, event: Event, path: str) -> bool:
         if isinstance(event, yaml.AliasEvent):
-            self.add(event, path, f"must not be an alias (*{event.anchor}); use vars and ${{...}}")
+            self.add(event, path, f"must not be an alias (*{event.anchor}); {self.instead}")
         elif event.anchor is not None:
-            self.add(event, path, f"must not have an anchor (&{event.anchor}); use vars and ${{...}}")
+            self.add(event, path, f"must not have an anchor (&{event.anchor}); {self.instead}")
         elif event.tag is not None:  # every event but an alias has one
             self.add(event, path, f"must not have a tag ({event.tag}); write the value alone")
         else:

@@ -137,6 +137,7 @@ performance: {alpha: -1}
         ("version: 2\ndimensions: {resolution: [28]}\n", "must be 1"),
         ("version: 1\ndimensions: {columns: [2]}\n", "is missing; it must be a list, each "),
         ("[1, 2]\n", "must be a mapping"),
+        ("version: &v 1\ndimensions: {resolution: [28]}\n", "must not have an anchor (&v); write the value itself"),
         ("version: 1\ndimensions: {resolution: [28], resolution: [32]}\n", "stands here a second time"),
     ],
 )
