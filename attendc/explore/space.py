@@ -146,9 +146,12 @@ def _twice(nodes: tuple[Node, ...], path: str) -> list[Fault]:
 
 
 def _check_budget(node: Node | None, faults: list[Fault]) -> None:
+    """Check each limit beside those before it, so that a second one of the same name is told at its place."""
+    sound: list[str] = []
     for i, one in enumerate(node.value if node is not None and isinstance(node.value, tuple) else ()):
         if isinstance(one.value, str):
             try:
-                parse_budgets((one.value,))
+                parse_budgets((*sound, one.value))
+                sound.append(one.value)
             except UsageError as e:
                 faults.append(fault(one, join("budget", i), str(e)))

@@ -101,7 +101,7 @@ dimensions:
   depths: [[1], [1, 1], [1], [0]]
   gate: []
 budgets: ["cortex-a76:2.7M"]
-budget: ["cortex-a67:2.7M"]
+budget: ["cortex-a67:2.7M", "macs:1M", "macs:2M"]
 performance: {alpha: -1}
 """
     found = faults_of(text, tmp_path)
@@ -117,6 +117,7 @@ performance: {alpha: -1}
         (9, "dimensions.gate"),
         (10, "budgets"),
         (11, "budget[0]"),
+        (11, "budget[2]"),
         (12, "performance.alpha"),
     ]
     meant = {path: suggestion for _, path, _, suggestion in found if suggestion}
@@ -127,6 +128,7 @@ performance: {alpha: -1}
     assert told["dimensions.gate"] == "must hold at least one choice"
     assert told["dimensions.columns[2]"] == "stands in the list already; write each choice once"
     assert "Did you mean cortex-a76?" in told["budget[0]"]
+    assert told["budget[2]"] == "macs has two budgets. Give macs once"
 
 
 @pytest.mark.parametrize(
