@@ -22,6 +22,7 @@ __all__ = ["scanned"]
 
 _IMAGES = {"jpg", "jpeg", "png", "webp"}
 _LABELS = {"cls", "json"}
+_AGAIN = "Copy it again; it must be uncompressed"
 _END = bytes(1024)
 """Two blocks of zeros end a tar (POSIX.1-1988, ustar)."""
 
@@ -34,11 +35,8 @@ def scanned(path: Path) -> Shard:
     """
     try:
         with tarfile.open(path, "r:") as tar:
+            _check_end(tar, path)
             rows = [_sample(tar, path, key, members) for key, members in _samples(tar)]
-            tar.fileobj.seek(tar.offset)
-            ended = tar.fileobj.read(len(_END)) == _END
-        if not ended:
-            raise DataError(f"{path} is a damaged tar: it lacks its end", hint="Copy it again")
         digest, size = sha256(path), path.stat().st_size
     except (tarfile.TarError, OSError, EOFError) as e:
         raise DataError(
@@ -50,6 +48,15 @@ def scanned(path: Path) -> Shard:
         )
     offsets, sizes, targets = (np.asarray(column, np.int64) for column in zip(*rows, strict=True))
     return Shard(path.name, size, digest, offsets, sizes, targets)
+
+
+def _check_end(tar: tarfile.TarFile, path: Path) -> None:
+    """Check that what follows the last file is the end, where tarfile takes whatever it cannot read for it."""
+    tar.getmembers()
+    with path.open("rb") as file:
+        file.seek(tar.offset)
+        if file.read(len(_END)) != _END:
+            raise DataError(f"{path} is a damaged tar: it ends, or cannot be read, at byte {tar.offset}", hint=_AGAIN)
 
 
 def _samples(tar: tarfile.TarFile) -> Iterator[tuple[str, list[tuple[str, tarfile.TarInfo]]]]:

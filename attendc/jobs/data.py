@@ -24,7 +24,7 @@ from attendc.locations import is_uri, redacted
 __all__ = ["IndexRequest", "ShardRequest", "index_shards", "shard_data"]
 
 _SORTED = 0.5
-"""Shards that hold a smaller part of the classes on average are no samples of the whole."""
+"""Shards that hold no larger part of the classes on average are no samples of the whole."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _check(index: ShardIndex, context: Context) -> None:
     held = np.mean(
         [len(np.unique(shard.targets)) / min(len(index.labels), len(shard.targets)) for shard in train.shards]
     )
-    if held < _SORTED and len(train.shards) > 1:
+    if held <= _SORTED and len(train.shards) > 1:
         context.warn(
             f"a training shard holds {held:.0%} of the classes that it could: the images seem sorted by class, and"
             f" read from elsewhere they are mixed within {MIXED} shards only; attendc data shard writes mixed ones"
