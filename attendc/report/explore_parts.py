@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,9 +25,13 @@ def part_words(part: Mapping[str, Any]) -> str:
 
 
 def largest(parts: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the parts that were tried and whose effects are the largest in either direction, the best first."""
-    tried = sorted((p for p in parts if p["tried"]), key=lambda p: -abs(p["effect"]))
-    return sorted(tried[:_MOST], key=lambda p: -p["effect"])
+    """Return the parts whose effects are the largest in either direction, the best first.
+
+    What was never tried is left out, and what the space has no other choice for.
+    """
+    choices = Counter(p["dimension"] for p in parts)
+    known = [p for p in parts if p["tried"] and choices[p["dimension"]] > 1]
+    return sorted(sorted(known, key=lambda p: -abs(p["effect"]))[:_MOST], key=lambda p: -p["effect"])
 
 
 def draw_parts(parts: Sequence[Mapping[str, Any]], width: int, kind: str) -> Markup:

@@ -31,13 +31,14 @@ def front_table(result: Facts) -> Table:
     designs = [(_name(result, number), t) for number, t in shown.items() if not t["baseline"]]
     designs += [(f"{base['name']}, baseline", base)] if base else []
     others = [name for name in _cores(result) if name != core]
-    heads = _numbers("accuracy", "against baseline", "instructions", "against baseline")
+    more = ("against baseline",) if base else ()
+    heads = _numbers("accuracy", *more, "instructions", *more)
     rows = (
         (
             _word(name),
             _accuracy(one),
-            _points(one, base),
-            *_instructions(one, base, core),
+            *([_points(one, base)] if base else []),
+            *_instructions(one, base, core)[: 2 if base else 1],
             _u(one),
             *_costs(one),
             *((count(one["instructions"].get(other)), one["instructions"].get(other)) for other in others),
