@@ -16,7 +16,7 @@ import numpy as np
 from attendc.explore.ablations import plan
 from attendc.explore.budget import parse_budgets
 from attendc.explore.candidate import Candidate, candidate_from
-from attendc.explore.constraints import PRACTICES, Constraint, judge, limits
+from attendc.explore.constraints import BUILDABLE, PRACTICES, Constraint, judge, limits
 from attendc.explore.correlation import measured_proxies
 from attendc.explore.cost import Cost, cost_of
 from attendc.explore.front import front
@@ -65,7 +65,10 @@ def a_result(trials: int = 24, *, ablate: bool = True, **changed: Any) -> dict[s
         "front": list(front(made, CORE)),
         "winner": best.number if best else None,
         "baseline": {"name": "attendnext_nano", **{k: base[k] for k in (*_COSTS, "candidate", "accuracy")}},
-        "constraints": [{"name": c.name, "source": c.source} for c in _CONSTRAINTS],
+        "constraints": [
+            {"name": BUILDABLE, "source": "the shapes of its layers"},
+            *({"name": c.name, "source": c.source} for c in _CONSTRAINTS),
+        ],
         "refused": dict(refused.most_common()),
         "proxies": measured_proxies(made),
         "parts": [dataclasses.asdict(p) for p in learn(space, seen)],

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from attendc.explore.command import command_of
+from attendc.explore.constraints import BUILDABLE
 from attendc.explore.correlation import measured_proxies
 from attendc.explore.front import front
 from attendc.explore.inquisitor import learn
@@ -49,13 +50,19 @@ def result_of(prepared: Prepared) -> dict[str, Any]:
         "front": list(front(trials, search.goal.core)),
         "winner": None if winner is None else winner.number,
         "baseline": _baseline(request.baseline, trials),
-        "constraints": [{"name": c.name, "source": c.source} for c in search.constraints],
+        "constraints": _sources(search),
         "refused": refused,
         "proxies": measured_proxies(trials),
         "parts": parts,
         "ablations": [] if winner is None else _ablations(prepared, search, winner),
         "seconds": round(sum(t.seconds for t in trials), 1),
     }
+
+
+def _sources(search: Search) -> list[dict[str, str]]:
+    """Return every constraint with where it comes from."""
+    asked_first = {"name": BUILDABLE, "source": "the shapes of its layers"}
+    return [asked_first, *({"name": c.name, "source": c.source} for c in search.constraints)]
 
 
 def _baseline(name: str, trials: Sequence[Trial]) -> dict[str, Any] | None:
