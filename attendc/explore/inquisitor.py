@@ -36,6 +36,10 @@ _EXPLAINED = 0.9
 """Part of the variance of U that choices are taken to explain before anything is known; it decides how much few trials
 are believed. The cost inside U follows from the choices, and a point of accuracy, more than chance makes in a training,
 is 0.2 dB of some 5 between designs. Not estimated: with fewer trials than choices an estimate is mostly 0 or 1."""
+_DIGITS = 6
+_RARE = 0.25
+"""How often a choice that is not refused outright may be accepted, against the others of its dimension: many columns go
+with few widths."""
 _LEAST_SPREAD = 1.0
 """Variance of U, in dB squared, that designs are taken to have where those seen differ less, or hardly any is seen."""
 
@@ -65,7 +69,7 @@ class Part:
 
 
 def learn(space: Space, trials: Sequence[tuple[Mapping[str, int], float]]) -> tuple[Part, ...]:
-    """Return what finished trials, each its choices and its U, tell of every choice of every dimension.
+    """Return what finished trials, each its choices and its U, tell of every choice of each dimension that has several.
 
     A ridge regression of U on the choices, read as Bayes does (Hoerl and Kennard 1970; Bishop 2006, section 3.3):
     before the first trial each effect is 0 with the variance of U shared out among the dimensions. So a choice that few
@@ -82,11 +86,11 @@ def learn(space: Space, trials: Sequence[tuple[Mapping[str, int], float]]) -> tu
     for name, choices in space.dimensions.items():
         here = slice(len(parts), len(parts) + len(choices))
         against = np.eye(len(choices)) - 1 / len(choices)
-        effects = against @ mean[here]
-        errors = np.sqrt(np.clip(np.diag(against @ covariance[here, here] @ against.T), 0, None))
+        effects = (against @ mean[here]).round(_DIGITS) + 0.0  # + 0.0: no -0.0
+        errors = np.sqrt(np.clip(np.diag(against @ covariance[here, here] @ against.T), 0, None)).round(_DIGITS)
         columns = (choices, effects.tolist(), errors.tolist(), tried[here].tolist())
         parts += [Part(name, *told) for told in zip(*columns, strict=True)]
-    return tuple(parts)
+    return tuple(part for part in parts if len(space.dimensions[part.dimension]) > 1)
 
 
 def _row(space: Space, choices: Mapping[str, int]) -> list[float]:
@@ -118,25 +122,28 @@ def generator_after(space: Space, parts: Sequence[Part], *, temperature: float =
     """Return the generator that draws parts the more often the more they earn.
 
     The weight of a choice is exp(effect / (temperature + error)): where little is known all are drawn alike, and with
-    every trial the best are drawn more. A choice that no finished trial has, though drawing evenly would have brought
-    it, was refused each time by a constraint; its weight falls by the probability that chance alone left it out.
+    every trial the best are drawn more. A choice that no finished trial has was refused each time by a constraint, or
+    not drawn: its weight falls by the probability that chance alone left it out, were it accepted a quarter as often as
+    others.
 
     Args:
         space: that `parts` are of.
         parts: what `learn` returned.
         temperature: effect in U, beside the error, that makes a choice e times as probable.
     """
-    probabilities: dict[str, tuple[float, ...]] = {}
-    for name, choices in space.dimensions.items():
-        here = [part for part in parts if part.dimension == name]
-        trials = sum(part.tried for part in here)
-        missed = (1 - 1 / len(choices)) ** trials
-        exponents = [part.effect / (temperature + part.error) for part in here]
-        highest = max(exponents)
-        weights = [
-            math.exp(exponent - highest) * (1.0 if part.tried else missed)
-            for exponent, part in zip(exponents, here, strict=True)
-        ]
-        total = sum(weights)
-        probabilities[name] = tuple(FLOOR / len(choices) + (1 - FLOOR) * weight / total for weight in weights)
-    return Generator(probabilities)
+    of = {name: [part for part in parts if part.dimension == name] for name in space.dimensions}
+    return Generator({name: _probabilities(of[name], temperature) if of[name] else (1.0,) for name in of})
+
+
+def _probabilities(parts: Sequence[Part], temperature: float) -> tuple[float, ...]:
+    """Return the probability of each choice of one dimension."""
+    count, trials = len(parts), sum(part.tried for part in parts)
+    missed = (1 - _RARE / count) ** trials
+    exponents = [part.effect / (temperature + part.error) for part in parts]
+    highest = max(exponents)
+    weights = [
+        math.exp(exponent - highest) * (1.0 if part.tried else missed)
+        for exponent, part in zip(exponents, parts, strict=True)
+    ]
+    total = sum(weights)
+    return tuple(FLOOR / count + (1 - FLOOR) * weight / total for weight in weights)

@@ -61,7 +61,7 @@ def test_effects_are_found_within_their_errors() -> None:
 def test_effects_are_against_the_mean_of_the_dimension() -> None:
     parts = learn(SPACE, trials(30))
     for name in SPACE.dimensions:
-        assert sum(part.effect for part in parts if part.dimension == name) == pytest.approx(0, abs=1e-9)
+        assert sum(part.effect for part in parts if part.dimension == name) == pytest.approx(0, abs=1e-5)
 
 
 def test_errors_shrink_as_trials_come() -> None:
@@ -100,11 +100,11 @@ def test_a_training_that_learned_nothing_does_not_outweigh_the_others() -> None:
         assert max(range(len(probabilities)), key=lambda i: probabilities[i]) == BEST[name]
 
 
-def test_a_dimension_with_one_choice_has_no_effect() -> None:
+def test_of_a_dimension_with_one_choice_nothing_is_learned() -> None:
     space = Space("one", {"width1": (16, 32), "columns": (4,)})
-    found = by_choice(learn(space, [({"width1": 0, "columns": 0}, 70.0), ({"width1": 1, "columns": 0}, 90.0)]))
-    assert (found["columns", 4].effect, found["columns", 4].tried) == (0, 2)
-    assert found["width1", 32].effect > 0
+    parts = learn(space, [({"width1": 0, "columns": 0}, 70.0), ({"width1": 1, "columns": 0}, 90.0)])
+    assert [(part.dimension, part.choice) for part in parts] == [("width1", 16), ("width1", 32)]
+    assert generator_after(space, parts).probabilities["columns"] == (1.0,)
 
 
 def test_what_was_learned_is_the_same_wherever_it_is_computed() -> None:
@@ -142,11 +142,11 @@ def test_the_weight_of_a_choice_by_hand() -> None:
 
 
 def test_a_choice_that_constraints_refuse_each_time_fades() -> None:
-    """With half of the draws, ten trials without it are one chance in 1024; one trial without it says little."""
+    """Half of the draws have it; were it accepted a quarter as often, one trial in eight would."""
     space = Space("one", {"mix": ("border", "block")})
-    told = {n: generator_after(space, [Part("mix", "border", 0, 1, n), Part("mix", "block", 0, 1, 0)]) for n in (1, 10)}
-    assert told[1].probabilities["mix"][1] == pytest.approx(FLOOR / 2 + (1 - FLOOR) * 0.5 / 1.5)
-    assert told[10].probabilities["mix"][1] == pytest.approx(FLOOR / 2, abs=1e-3)
+    told = {n: generator_after(space, [Part("mix", "border", 0, 1, n), Part("mix", "block", 0, 1, 0)]) for n in (1, 50)}
+    assert told[1].probabilities["mix"][1] == pytest.approx(FLOOR / 2 + (1 - FLOOR) * (7 / 8) / (1 + 7 / 8))
+    assert told[50].probabilities["mix"][1] == pytest.approx(FLOOR / 2, abs=2e-3)  # (7 / 8)^50 = 0.001
 
 
 def draws_to_the_best(seed: int, *, steered: bool) -> int:
