@@ -109,6 +109,7 @@ _PUBLIC = {
     "recipe_to_yaml": "attendc.reader.write",
     "render_comparison": "attendc.report.compare_page",
     "run_recipe": "attendc.runner.run",
+    "run_together": "attendc.distributed.team",
     "setup_arm": "attendc.arm.machine.setup",
     "shard_data": "attendc.jobs.data",
     "shipped_recipes": "attendc.reader.sources",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:  # so that editors and mypy know them; the table above is what
     from attendc.compress.pruning.prune import PruneOptions as PruneOptions
     from attendc.compress.pruning.recover import RECOVER_OPTIONS as RECOVER_OPTIONS
     from attendc.context import Context as Context
+    from attendc.distributed.team import run_together as run_together
     from attendc.explore.request import ExploreRequest as ExploreRequest
     from attendc.explore.storage import Heartbeat as Heartbeat
     from attendc.gates import check_verification as check_verification

@@ -19,6 +19,7 @@ __all__ = [
     "CoreName",
     "DataSection",
     "ModelSection",
+    "Precision",
     "Recipe",
     "StageEntry",
     "TargetSection",
@@ -33,6 +34,9 @@ CHECKED: Any = {"extra": "forbid", "use_attribute_docstrings": True, "strict": T
 
 CoreName = Literal["cortex-a35", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-n1"]
 """Names of `attendc.arm.cores.CORES`, spelled out for the schema of recipes."""
+
+Precision = Literal["float32", "bfloat16"]
+"""Of what is computed in training: `bfloat16` is mixed, with weights and losses in float32."""
 
 
 def is_preset_file(model: str) -> bool:

@@ -6,17 +6,17 @@ as one that was not.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from attendc.context import Context
 from attendc.data.augment import flip_and_shift
@@ -24,13 +24,17 @@ from attendc.data.images import Images, take
 from attendc.data.order import shuffled
 from attendc.data.prefetch import batches_ahead
 from attendc.data.preprocess import batches, fitted, normalise
+from attendc.data.reopen import Described, described, reopened
+from attendc.distributed.replica import replicated
+from attendc.distributed.team import the_team
 from attendc.errors import CheckpointError, DataError, UsageError
+from attendc.recipe import Precision
 from attendc.train_state import Progress, load_state, save_state
+from attendc.train_step import Learner, learning_rate, new_optimizer, set_training, step_of
 from attendc.types import Preprocess
 
 __all__ = ["Task", "TrainOptions", "TrainResult", "accuracy", "hold_out", "learning_rate", "train"]
 
-FINAL_LR_RATIO = 0.01
 SAVE_SECONDS = 30.0
 """A resume state is written at least so often, however long a step takes."""
 
@@ -50,6 +54,8 @@ class TrainOptions:
         shift: move each image by up to so many pixels.
         distill: weight of the teacher's soft targets against the labels, 0..1; needs a teacher.
         temperature: of the soft targets.
+        precision: of convolutions and matrix products; weights, their updates, losses and what is measured are
+            float32 in any case.
         save_every: steps between two resume states; slow steps are saved more often.
     """
 
@@ -63,6 +69,7 @@ class TrainOptions:
     shift: int = 2
     distill: float = 0.0
     temperature: float = 2.0
+    precision: Precision = "float32"
     save_every: int = 200
 
 
@@ -103,16 +110,6 @@ def hold_out(images: Images, part: float, *, seed: int) -> tuple[Images, Images]
     return take(images, [int(i) for i in order[cut:]]), take(images, [int(i) for i in order[:cut]])
 
 
-def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
-    """Return the rate of one step: linear warm-up, then a cosine down to `FINAL_LR_RATIO` of the peak."""
-    warm = max(1, round(steps * options.warmup))
-    if step < warm:
-        return options.lr * (step + 1) / warm
-    turn = (step - warm) / max(1, steps - warm)
-    low = options.lr * FINAL_LR_RATIO
-    return low + (options.lr - low) * 0.5 * (1 + math.cos(math.pi * turn))
-
-
 def train(
     model: nn.Module,
     task: Task,
@@ -133,42 +130,88 @@ def train(
         CheckpointError: if `resume` is asked for and the state is missing, damaged or of other options.
         OutputError: if the state cannot be written.
     """
-    epoch_steps = _checked_epoch_steps(task, options)
+    team = the_team()
+    _check(task, options, team.size)
     if task.teacher is not None:
-        _set_training(task.teacher.to(context.device), training=False)
+        set_training(task.teacher.to(context.device), training=False)
     torch.manual_seed(context.seed)
     model.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = _optimizer(model, options)
+    optimizer = new_optimizer(model, options)
     signature = {**asdict(options), "seed": context.seed, "images": len(task.train)}
     done = _progress(model, optimizer, signature, context, state_file, resume=resume)
+    sent = (task.preprocess, task.on_step, options, context.seed, context.device, optimizer.state_dict(), done)
+    if not team.is_alone:
+        images = (described(task.train), described(task.val))
+        team.call(_train_along, model, task.teacher if options.distill > 0 else None, images, *sent)
+        team.agreed(lambda: None)  # the others are ready
+        context.say(f"{team.size} processes train together, with {options.batch_size / team.size:g} images each a step")
     saved_at = time.monotonic()
 
-    def save() -> None:
+    def save(*, now: bool) -> None:
         nonlocal saved_at
-        if state_file is not None:
+        due = now or done.step % options.save_every == 0 or time.monotonic() - saved_at >= SAVE_SECONDS
+        if due and state_file is not None:
             save_state(state_file, model, optimizer, done, signature)
-        saved_at = time.monotonic()
+        saved_at = time.monotonic() if due else saved_at
 
-    steps = options.epochs * epoch_steps
-    with context.progress("train", steps) as advance:
-        advance(done.step, "")
-        for epoch in range(done.step // epoch_steps, options.epochs):
-            for pixels, targets in _epoch(task, options, context.seed, epoch, done.step % epoch_steps):
-                loss = _step(model, optimizer, task, options, (pixels, targets), done.step, steps)
-                done.step += 1
-                done.loss_sum += loss
-                advance(1, f"epoch {epoch + 1}/{options.epochs} loss {loss:.3f}")
-                due = done.step % options.save_every == 0 or time.monotonic() - saved_at >= SAVE_SECONDS
-                if due and done.step % epoch_steps:
-                    save()
-            _end_epoch(model, task, done, epoch, epoch_steps, context)
-            save()
+    with team.working(), replicated(model, team, context.device) as forward:
+        learner = Learner(model, forward, optimizer, task, options, context.seed, team)
+        _epochs(learner, done, context, save)
     last = _weights(model)
     rows = tuple(done.curve)
     last_accuracy = rows[-1]["val_accuracy"] if rows else accuracy(model, task.val, task.preprocess)
     if done.best is None:
         return TrainResult(last, last_accuracy, last, last_accuracy, rows)
     return TrainResult(done.best, done.best_accuracy, last, last_accuracy, rows)
+
+
+def _epochs(learner: Learner, done: Progress, context: Context, save: Callable[..., None]) -> None:
+    """Go through the epochs that are left, and call `save` after each, and where a state may be due within."""
+    epoch_steps, epochs, team = learner.epoch_steps, learner.options.epochs, learner.team
+    with context.progress("train", learner.steps) as advance:
+        advance(done.step, "")
+        for epoch in range(done.step // epoch_steps, epochs):
+            with closing(_epoch(learner, epoch, done.step % epoch_steps)) as batches:
+                while (batch := team.agreed(partial(next, batches, None))) is not None:
+                    loss = step_of(learner, batch, done.step)
+                    done.step += 1
+                    done.loss_sum += loss
+                    advance(1, f"epoch {epoch + 1}/{epochs} loss {loss:.3f}")
+                    if done.step % epoch_steps:
+                        save(now=False)
+            _end_epoch(learner, done, epoch, context)
+            save(now=True)
+
+
+def _train_along(
+    model: nn.Module,
+    teacher: nn.Module | None,
+    images: tuple[Described, Described],
+    preprocess: Preprocess,
+    on_step: Callable[[nn.Module, int, int], None] | None,
+    options: TrainOptions,
+    seed: int,
+    device: str,
+    moments: dict[str, Any],
+    done: Progress,
+) -> None:
+    """Train with the first process, which has sent this; it alone says and keeps what comes out."""
+    team = the_team()
+
+    def ready() -> tuple[Task, torch.optim.Optimizer]:
+        team.take_device(device)
+        task = Task(reopened(images[0]), reopened(images[1]), preprocess, teacher, on_step)
+        if teacher is not None:
+            set_training(teacher.to(device), training=False)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = new_optimizer(model, options)
+        optimizer.load_state_dict(moments)
+        return task, optimizer
+
+    task, optimizer = team.agreed(ready)
+    with replicated(model, team, device) as forward:
+        learner = Learner(model, forward, optimizer, task, options, seed, team)
+        _epochs(learner, done, Context(seed, device), lambda **_: None)
 
 
 def _progress(
@@ -196,119 +239,79 @@ def _progress(
     return Progress()
 
 
-def _checked_epoch_steps(task: Task, options: TrainOptions) -> int:
-    """Return the steps of an epoch, after a look whether the task can be trained as the options say."""
-    epoch_steps = len(task.train) // options.batch_size
-    if epoch_steps == 0:
+def _check(task: Task, options: TrainOptions, processes: int) -> None:
+    """Look whether the task can be trained as the options say."""
+    if len(task.train) < options.batch_size:
         raise DataError(
             f"{len(task.train)} training images make no batch of {options.batch_size}",
             hint="Give more images or a smaller --batch-size",
         )
+    if options.batch_size < processes:
+        raise UsageError(
+            f"a batch of {options.batch_size} cannot be shared by {processes} processes",
+            hint=f"Give --batch-size {processes} or more, or start fewer",
+        )
     if options.distill > 0 and task.teacher is None:
         raise UsageError(f"distill is {options.distill}, but there is no teacher", hint="Name a teacher")
-    return epoch_steps
+
+
+def accuracy(model: nn.Module, images: Images, preprocess: Preprocess, *, batch_size: int = 250) -> float:
+    """Return top-1 accuracy (0..1) in eval mode; the mode the model was in is kept."""
+    return _hits(model, images, preprocess, batch_size) / len(images)
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, images: Images, preprocess: Preprocess, *, batch_size: int = 250) -> float:
-    """Return top-1 accuracy (0..1) in eval mode; the mode the model was in is kept."""
+def _hits(model: nn.Module, images: Images, preprocess: Preprocess, batch_size: int = 250) -> int:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    was_training = _set_training(model, training=False)
+    was_training = set_training(model, training=False)
     hits = 0
     for x, targets in batches(images, preprocess, batch_size=batch_size):
         x = x.to(device, memory_format=torch.channels_last)
         hits += int((model(x).argmax(1).cpu() == targets).sum())
-    _set_training(model, training=was_training)
-    return hits / len(images)
+    set_training(model, training=was_training)
+    return hits
 
 
-def _step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    options: TrainOptions,
-    batch: tuple[Tensor, Tensor],
-    step: int,
-    steps: int,
-) -> float:
-    """Do one step of AdamW and return its loss."""
-    if task.on_step is not None:
-        task.on_step(model, step, steps)
-    _set_training(model, training=True)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, steps, options)
-    device = next(model.parameters()).device
-    x = batch[0].to(device, memory_format=torch.channels_last)
-    targets = batch[1].to(device)
-    logits = model(x)
-    loss = functional.cross_entropy(logits, targets, label_smoothing=options.label_smoothing)
-    if task.teacher is not None and options.distill > 0:
-        soft = _distillation(logits, x, task.teacher, options.temperature)
-        loss = (1 - options.distill) * loss + options.distill * soft
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise UsageError(f"the loss is {value} at step {step + 1}", hint="Train again with a smaller --lr")
-    return value
+def _epoch(learner: Learner, epoch: int, first: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield the augmented batches of one epoch from batch number `first` on, of each this process's part.
 
-
-def _distillation(logits: Tensor, x: Tensor, teacher: nn.Module, temperature: float) -> Tensor:
-    """Return the Kullback-Leibler distance to the teacher's softened outputs. Source: arXiv 1503.02531."""
-    with torch.no_grad():
-        wanted = functional.log_softmax(teacher(x) / temperature, dim=1)
-    given = functional.log_softmax(logits / temperature, dim=1)
-    distance = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
-    return distance * temperature**2
-
-
-def _epoch(task: Task, options: TrainOptions, seed: int, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the augmented batches of one epoch from batch number `first` on; they are made ahead of the steps."""
+    They are made ahead of the steps.
+    """
+    task, options, seed = learner.task, learner.options, learner.seed
+    part = learner.team.part_of(options.batch_size)
 
     def made(index: int, chosen: list[int]) -> tuple[Tensor, Tensor]:
         drawn = np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0]
         generator = torch.Generator().manual_seed(int(drawn))
-        stack = fitted(task.train.read(chosen), task.preprocess)
-        stack = flip_and_shift(stack, flip=options.flip, shift=options.shift, generator=generator)
-        return normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[chosen])
+        own = chosen[part]
+        stack = flip_and_shift(
+            fitted(task.train.read(own), task.preprocess),
+            flip=options.flip,
+            shift=options.shift,
+            generator=generator,
+            whole=len(chosen),
+            part=part,
+        )
+        return normalise(stack, task.preprocess), torch.from_numpy(task.train.targets[own])
 
     order = shuffled(task.train, np.random.default_rng([seed, epoch]))
     yield from batches_ahead(task.train, order, options.batch_size, made, first=first)
 
 
-def _end_epoch(model: nn.Module, task: Task, done: Progress, epoch: int, epoch_steps: int, context: Context) -> None:
-    """Measure on the validation images and keep the weights if they are the best so far."""
-    reached = accuracy(model, task.val, task.preprocess)
-    loss = done.loss_sum / epoch_steps
+def _end_epoch(learner: Learner, done: Progress, epoch: int, context: Context) -> None:
+    """Measure on the validation images, a part in each process, and keep the weights if they are the best so far."""
+    model, task, team = learner.model, learner.task, learner.team
+    part = team.part_of(len(task.val))
+    own = take(task.val, range(part.start, part.stop))
+    reached = team.total(team.agreed(lambda: _hits(model, own, task.preprocess))) / len(task.val)
+    loss = done.loss_sum / learner.epoch_steps
     done.loss_sum = 0.0
     done.curve.append({"epoch": epoch + 1, "loss": round(loss, 5), "val_accuracy": reached})
     context.say(f"epoch {epoch + 1}: loss {loss:.4f}, validation accuracy {reached:.2%}")
     if reached > done.best_accuracy:
         done.best_accuracy, done.best = reached, _weights(model)
-    if task.on_epoch is not None:
-        task.on_epoch(epoch + 1, reached)
-
-
-def _optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    """Return AdamW that decays matrices and kernels, not biases, norms or ranges (Source: arXiv 1812.01187, 3.1)."""
-    for name in ("lr", "weight_decay"):
-        if not 0 <= getattr(options, name) < math.inf:
-            raise UsageError(f"{name} is {getattr(options, name)}", hint="It must be a number from 0 on")
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.lr)
-
-
-def _set_training(model: nn.Module, *, training: bool) -> bool:
-    """Switch the mode and return the old one; an exported graph has its mode built in and is left alone."""
-    was = model.training
-    if not isinstance(model, torch.fx.GraphModule) and was != training:
-        model.train(training)
-    return was
+    # Only the first process is told, and what stops it stops all of them.
+    team.agreed(lambda: task.on_epoch(epoch + 1, reached) if task.on_epoch is not None else None)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -15,6 +15,7 @@ from attendc.cli.bench import bench_command
 from attendc.cli.cache import cache_group
 from attendc.cli.check import check_command
 from attendc.cli.compare import compare_command
+from attendc.cli.console import open_console
 from attendc.cli.convert import convert_command
 from attendc.cli.data import data_group
 from attendc.cli.doctor import doctor_command
@@ -32,6 +33,8 @@ from attendc.errors import AttendcError, InternalError
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
+_TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Environment variable that torchrun sets in the processes that it starts."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -72,9 +75,31 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+    """Run one command and return its exit code; of processes that torchrun started only the first one runs it."""
+    if _TORCHRUN not in os.environ:
+        return _answered(lambda: _run(arguments), arguments)
+    from attendc import run_together
+
+    if os.environ.get("RANK", "0") == "0":
+        return _answered(lambda: run_together(lambda: _answered(lambda: _run(arguments), arguments)), arguments)
+    return _answered(lambda: _helping(run_together), arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    cli.main(args=arguments, standalone_mode=False)
+    return 0
+
+
+def _helping(run_together: Callable[[Callable[[], int]], int]) -> int:
+    """Help the first process, and print nothing but an error."""
+    with open_console():
+        return run_together(lambda: 0)
+
+
+def _answered(command: Callable[[], int], arguments: Sequence[str] | None) -> int:
+    """Return the exit code of a command, and print one line of what it raises."""
     try:
-        cli.main(args=arguments, standalone_mode=False)
+        return command()
     except AttendcError as e:
         click.echo(f"error: {e}", err=True)
         return e.exit_code
@@ -92,7 +117,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         click.echo(f"internal error: {type(e).__name__}: {e}. Run again with -v and report it", err=True)
         return InternalError.exit_code
-    return 0
 
 
 def run() -> None:

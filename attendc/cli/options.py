@@ -38,6 +38,7 @@ __all__ = [
     "names_from",
     "no_verify_option",
     "options",
+    "precision_option",
     "print_option",
     "printed",
     "recipe_options",
@@ -85,6 +86,12 @@ common_options = options(
     ),
     click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]"),
     console_options,
+)
+
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16"]),
+    help="Of training; weights stay float32.  [default: float32]",
 )
 
 print_option = click.option(

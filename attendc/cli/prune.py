@@ -16,6 +16,7 @@ from attendc.cli.options import (
     common_options,
     finite,
     options,
+    precision_option,
     printed,
     recipe_options,
     session,
@@ -63,6 +64,7 @@ _recovery_options = options(
     click.option("--lr", type=float, help="Peak learning rate of recovery.  [default: 0.004]"),
     click.option("--batch-size", type=click.IntRange(1), help="Of recovery.  [default: 64]"),
     click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Of recovery."),
+    precision_option,
 )
 _mask_options = options(
     click.option(
@@ -138,7 +140,8 @@ def _recover_options(given: dict[str, Any]) -> TrainOptions:
 
     from attendc import RECOVER_OPTIONS
 
-    return replace(RECOVER_OPTIONS, **{k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None})
+    names = ("epochs", "lr", "batch_size", "precision")
+    return replace(RECOVER_OPTIONS, **{k: v for k in names if (v := given.pop(k)) is not None})
 
 
 def _prune_options(given: dict[str, Any], recover: TrainOptions) -> PruneOptions:

@@ -21,6 +21,7 @@ from attendc.cli.options import (
     gates_of,
     key_values,
     no_verify_option,
+    precision_option,
     printed,
     recipe_options,
     session,
@@ -61,6 +62,7 @@ _PRUNE_VALUES = {
     "epochs": _Allowed(int, "N", least=0),
     "lr": _Allowed((int, float), "RATE", least=0),
     "batch_size": _Allowed(int, "N", least=1),
+    "precision": _Allowed(str, "float32|bfloat16", names=("float32", "bfloat16")),
 }
 
 
@@ -79,6 +81,7 @@ _PRUNE_VALUES = {
 @click.option("--lr", type=float, help="Peak learning rate of --qat.  [default: 0.0005]")
 @click.option("--batch-size", type=click.IntRange(1), help="Of --qat.  [default: 64]")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Of --qat.")
+@precision_option
 @click.option("--calib", default="256", show_default=True, metavar="N|random", help="Calibration images, or none.")
 @click.option(
     "--ranges",
@@ -179,7 +182,7 @@ def _qat_options(given: dict[str, Any]) -> Any:
 
     from attendc import QAT_OPTIONS
 
-    changes = {k: v for k in ("epochs", "lr", "batch_size") if (v := given.pop(k)) is not None}
+    changes = {k: v for k in ("epochs", "lr", "batch_size", "precision") if (v := given.pop(k)) is not None}
     if given.pop("qat"):
         return replace(QAT_OPTIONS, **changes)
     if changes:

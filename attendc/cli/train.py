@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from attendc.cli.options import common_options, finite, key_values, printed, recipe_options, session, size
+from attendc.cli.options import (
+    common_options,
+    finite,
+    key_values,
+    precision_option,
+    printed,
+    recipe_options,
+    session,
+    size,
+)
 
 __all__ = ["train_command"]
 
@@ -37,6 +46,7 @@ __all__ = ["train_command"]
     help="Part of the training images that chooses the best epoch.",
 )
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]))
+@precision_option
 @click.option("--force", is_flag=True, help="Replace the output if it exists.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .safetensors to write.")
 @recipe_options
@@ -50,6 +60,7 @@ def train_command(**given: Any) -> None:
         from attendc import TrainOptions, TrainRequest, train_checkpoint, train_recipe
 
         loop = {k: given.pop(k) for k in list(given) if k in TrainOptions.__dataclass_fields__}
+        loop["precision"] = loop["precision"] or "float32"
         given |= {"model_args": key_values(given["model_args"]), "input_size": size(given["input_size"])}
         print_recipe, given["cached"] = given.pop("print_recipe"), not given.pop("no_cache")
         request = TrainRequest(**given, options=TrainOptions(**loop))

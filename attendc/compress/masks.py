@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -63,15 +64,20 @@ def frozen_zeros(model: nn.Module) -> Callable[[nn.Module, int, int], None]:
     weights that `train` returns. Call it once more on the trained network after loading those:
     `keep(model, 0, 0)`.
     """
-    kept = {name: p.detach() != 0 for name, p in model.named_parameters() if p.ndim > 1 and _zeros(p) > 0}
+    return _Kept({name: p.detach() != 0 for name, p in model.named_parameters() if p.ndim > 1 and _zeros(p) > 0})
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Sets weights back to zero; a class and no function, so that it can be sent to other processes."""
+
+    masks: Mapping[str, Tensor]
 
     @torch.no_grad()
-    def keep(trained: nn.Module, _step: int, _steps: int) -> None:
-        for name, mask in kept.items():
+    def __call__(self, trained: nn.Module, _step: int, _steps: int) -> None:
+        for name, mask in self.masks.items():
             weight = trained.get_parameter(name)
             weight.mul_(mask.to(weight.device))
-
-    return keep
 
 
 def two_of_four(weight: Tensor) -> Tensor:

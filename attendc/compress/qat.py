@@ -23,6 +23,7 @@ from attendc.compress.plan import SMALLEST_SCALE, QuantPlan, plan_from_ranges
 from attendc.compress.rules import ACT_QMAX, ACT_QMIN, WEIGHT_QMAX
 from attendc.compress.tensors import sharing_groups, weighted_layers
 from attendc.context import Context
+from attendc.distributed.team import the_team
 from attendc.exported import constant
 from attendc.train import Task, TrainOptions, TrainResult, train
 from attendc.types import QuantParams
@@ -74,12 +75,16 @@ class TrainedRange(FakeQuantizeBase):  # type: ignore[misc]
         return float(self.fixed_scale) > 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x rounded to the grid, with gradients for x and for the two ends of the range."""
+        """Return x rounded to the grid, with gradients for x and for the two ends of the range.
+
+        bfloat16 has fewer digits than the grid, so that of mixed precision the range is always in float32.
+        """
+        x = x.float()
         if self.is_frozen:
             scale, zero_point = float(self.fixed_scale), int(self.fixed_zero_point)
             return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, ACT_QMIN, ACT_QMAX)
         scale_now, zero_now = self._trained()
-        damping = 1 / math.sqrt(x.numel() * ACT_QMAX)
+        damping = 1 / math.sqrt(x.numel() * the_team().size * ACT_QMAX)  # as of the whole batch
         y: Tensor = torch._fake_quantize_learnable_per_tensor_affine(
             x, scale_now.view(1), zero_now.view(1), ACT_QMIN, ACT_QMAX, damping
         )
@@ -156,12 +161,7 @@ def train_quantized(
     Where the context has a resume folder, training goes on from the state `qat` there.
     """
     prepared = _prepare(graph, plan)
-
-    def freeze_in_time(model: nn.Module, step: int, steps: int) -> None:
-        if step == _first_frozen(steps):
-            _freeze(model)
-
-    task = Task(task.train, task.val, task.preprocess, task.teacher, freeze_in_time)
+    task = Task(task.train, task.val, task.preprocess, task.teacher, _freeze_in_time)
     result = train(prepared, task, options, context, state_file=context.state_file("qat"))
     prepared.cpu()
     _freeze(prepared)
@@ -181,6 +181,11 @@ def _prepare(graph: fx.GraphModule, plan: QuantPlan) -> fx.GraphModule:
     for parameter in prepared.parameters():
         parameter.data = parameter.data.contiguous()
     return prepared
+
+
+def _freeze_in_time(model: nn.Module, step: int, steps: int) -> None:
+    if step == _first_frozen(steps):
+        _freeze(model)
 
 
 def _first_frozen(steps: int) -> int:

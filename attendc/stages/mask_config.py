@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from attendc.recipe import CHECKED
+from attendc.recipe import CHECKED, Precision
 
 __all__ = ["MaskConfig"]
 
@@ -42,3 +42,5 @@ class MaskConfig:
     """Weight of what the float network says, as it came in, against the labels."""
     temperature: Annotated[float, Gt(0)] = 2.0
     """Of what the float network says."""
+    precision: Precision = "float32"
+    """Of convolutions and matrix products in training; `bfloat16` is faster where the processor has it."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 
 from attendc.compress.pruning.amount import as_typed, core_amount_of
-from attendc.recipe import CHECKED
+from attendc.recipe import CHECKED, Precision
 
 __all__ = ["PruneConfig"]
 
@@ -66,6 +66,8 @@ class PruneConfig:
     """Weight of what the float network says, as it came in, against the labels."""
     temperature: Annotated[float, Gt(0)] = 2.0
     """Of what the float network says."""
+    precision: Precision = "float32"
+    """Of convolutions and matrix products in training; `bfloat16` is faster where the processor has it."""
 
     def __post_init__(self) -> None:
         """Check what is typed of a core.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from attendc.recipe import CHECKED
+from attendc.recipe import CHECKED, Precision
 
 __all__ = ["RANDOM", "QuantizeConfig"]
 
@@ -51,3 +51,5 @@ class QuantizeConfig:
     """Weight of what the float network says, as it came in, against the labels."""
     temperature: Annotated[float, Gt(0)] = 2.0
     """Of what the float network says."""
+    precision: Precision = "float32"
+    """Of convolutions and matrix products in training; `bfloat16` is faster where the processor has it."""
