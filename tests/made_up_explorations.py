@@ -22,7 +22,7 @@ from attendc.explore.cost import Cost, cost_of
 from attendc.explore.front import front
 from attendc.explore.generator import uniform
 from attendc.explore.inquisitor import learn
-from attendc.explore.performance import performance
+from attendc.explore.performance import Weights, performance
 from attendc.explore.space import read_space
 from attendc.explore.trial import Trial
 from attendc.models.attendnext import PRESETS
@@ -60,7 +60,7 @@ def a_result(trials: int = 24, *, ablate: bool = True, **changed: Any) -> dict[s
         "space": space.as_dict(),
         "budget": _BUDGET.as_dict(),
         "core": CORE,
-        "weights": dataclasses.asdict(space.weights),
+        "weights": dataclasses.asdict(Weights()),
         "trials": [t.as_json() for t in made],
         "front": list(front(made, CORE)),
         "winner": best.number if best else None,

@@ -21,6 +21,9 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if not kind for line in text.splitlines() if line.startswith("attendc ")]
 
 
+WEIGHTS = read_space("fashion-mnist").weights
+
+
 def rows(head: str) -> list[list[str]]:
     """Return the cells of the table whose first column is called so."""
     text = re.search(rf"\| {head} \|.*?\n\|[-|]+\n((?:\|.*\n)+)", PAGE)
@@ -65,11 +68,15 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"`--hold-out {request.hold_out}`" in PAGE
     assert f"`--heartbeat {request.heartbeat.interval},{request.heartbeat.grace}`" in PAGE
     assert rungs(9) == (1, 3)
-    weights = Weights()
-    assert f"alpha {weights.alpha:g}, beta {weights.beta:g}, gamma {weights.gamma:g}" in PAGE
+    told = Weights()
+    assert f"alpha {told.alpha:g}, beta {told.beta:g}, gamma {told.gamma:g}" in PAGE
+    assert f"The shipped spaces have alpha {WEIGHTS.alpha:g}" in PAGE
+    assert read_space("imagenet").weights == WEIGHTS
 
 
 def test_half_the_instructions_are_worth_what_the_page_says() -> None:
     half = performance(0.5, 1e6, 1e6) - performance(0.5, 1e6, 2e6)
     assert half == pytest.approx(3, abs=0.02)
     assert performance(0.5 * 1.19, 1e6, 2e6) - performance(0.5, 1e6, 2e6) == pytest.approx(half, abs=0.02)
+    at_89, at_88 = performance(0.89, 1e6, 1e6, WEIGHTS), performance(0.88, 1e6, 0.7e6, WEIGHTS)
+    assert at_89 == pytest.approx(at_88, abs=0.05)

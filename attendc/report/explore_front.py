@@ -17,10 +17,10 @@ from attendc.report.words import percent, short_count
 __all__ = ["LOOKS", "Dot", "draw_front"]
 
 LOOKS = {
-    "pruned": ("stopped early", "down", "open c5", 3.5),
-    "running": ("still training", "triangle", "open c5", 3.5),
-    "complete": ("trained to the end", "circle", "open c0", 4.0),
-    "front": ("on the front", "circle", "mark c0", 5.0),
+    "pruned": ("stopped", "down", "open c5", 3.5),
+    "running": ("running", "triangle", "open c5", 3.5),
+    "complete": ("finished", "circle", "open c0", 4.0),
+    "front": ("front", "circle", "mark c0", 5.0),
     "baseline": ("baseline", "square", "mark c1", 5.5),
     "winner": ("winner", "diamond", "mark c2", 6.0),
 }

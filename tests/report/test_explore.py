@@ -15,7 +15,7 @@ from made_up_explorations import CORE, a_result
 from playwright.sync_api import Browser, Page
 
 from attendc.report.explore import render_exploration
-from attendc.report.explore_front import Dot, draw_front
+from attendc.report.explore_front import LOOKS, Dot, draw_front
 from attendc.report.explore_parts import draw_parts, largest
 from attendc.report.explore_words import choice_words, parts_of
 from attendc.report.words import MISSING, percent
@@ -100,7 +100,7 @@ def test_the_design_stands_beside_the_baseline_and_the_choices(page: str) -> Non
     assert list(told) == list(RESULT["space"]["dimensions"])
     assert told["width2"][1] == "32"  # PRESETS["attendnext_nano"].widths[1]
     assert told["stage_strides"][1] == "1 2 2 2"
-    assert told["resolution"][1:] == ["32", "28, 32"]
+    assert told["resolution"][1:] == ["32", ", ".join(map(str, RESULT["space"]["dimensions"]["resolution"]))]
     assert told["gate"][0] == WINNER["candidate"]["gate"]
 
 
@@ -203,6 +203,12 @@ def test_the_picture_has_more_accurate_designs_above_and_dearer_ones_to_the_righ
     path = next(p.get("d") for p in ET.fromstring(svg).iter("path") if p.get("class") == "line c0")
     corners = [tuple(float(v) for v in one.split()) for one in str(path).removeprefix("M").split("L")]
     assert corners == [(x0, y0), (x1, y0), (x1, y1), (x2, y1), (x2, y2)]
+
+
+def test_a_phone_sees_what_every_mark_means() -> None:
+    dots = [Dot("", "", 0.9, 1e6, kind) for kind in LOOKS if kind != "running"]
+    words = [str(one.text) for one in ET.fromstring(draw_front(dots, (), CORE, 400, "")).iter("text")]
+    assert words[-5:] == ["winner", "baseline", "front", "finished", "stopped"]
 
 
 def test_a_trial_that_learned_nothing_lies_at_the_lower_edge_and_presses_no_other_upwards() -> None:
