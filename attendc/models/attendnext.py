@@ -184,6 +184,26 @@ PRESETS: dict[str, AttendNeXtConfig] = {
         stem_stride=4,
         gate="sigmoid",
     ),
+    "attendnext_arm_m": AttendNeXtConfig(
+        widths=(32, 224, 224, 384),
+        depths=(2, 3, 3, 1),
+        columns=2,
+        stem="patch",
+        stem_stride=4,
+        stage_strides=(2, 2, 2, 1),
+        gate="sigmoid",
+        expansion=1,
+    ),
+    "attendnext_arm_xs": AttendNeXtConfig(
+        widths=(32, 32, 160, 384),
+        depths=(2, 3, 4, 2),
+        columns=2,
+        stem="patch",
+        stem_stride=4,
+        stage_strides=(2, 2, 2, 1),
+        gate="sigmoid",
+        expansion=1,
+    ),
     "attendnext_nano": AttendNeXtConfig(
         widths=(16, 32, 64, 128),
         depths=(2, 2, 2, 1),
@@ -205,10 +225,13 @@ PRESETS: dict[str, AttendNeXtConfig] = {
     ),
 }
 """`attendnext_xa` is the published member (2311.11656), `attendnext` our reconstruction for ImageNet, and
-`attendnext_nano` a member for images of 32x32 with one channel. Those that end in `_arm` and `_arm_s` are members whose
+`attendnext_nano` a member for images of 32x32 with one channel. Those with `_arm` in their names are members whose
 columns fill the 16-wide tile of the int8 kernels for ARM (32 or 16 channels each where most pixels are), chosen by the
 instructions of their layers there. `attendnext_arm` condenses a stage earlier and keeps the width of its stages 3 and 4
-between blocks: columns of 128, and fewer numbers in the additions of the residuals, which int8 adds dearly."""
+between blocks: columns of 128, and fewer numbers in the additions of the residuals, which int8 adds dearly.
+`attendnext_arm_m` and `attendnext_arm_xs` have the fewest int8 instructions on a Cortex-A76 that
+`benchmarks/arm_designs.py` finds at 350 and 150 M multiply-accumulates for 224x224, with 3.5 to 3.94 M parameters and
+2.5 M or more: cost alone was looked at, and their stages 3 and 4 both work on 7x7."""
 
 
 def attendnext_from_config(**fields: object) -> AttendNeXt:

@@ -74,14 +74,41 @@ def test_attendnext_arm_s_has_the_parameters_of_its_layers() -> None:
     assert params(without_memory("attendnext_arm_s")) == layer(3, 32, 4) + stages + 512 * 1000 + 1000
 
 
-@pytest.mark.parametrize("preset", ["attendnext", "attendnext_arm", "attendnext_arm_s"])
+def early(inputs: int, width: int, blocks: int) -> int:
+    """Return the parameters of a stage of basic blocks in 2 columns."""
+    opening = layer(inputs, width, 3, 2) + layer(width, width, 3, 2) + layer(inputs, width)
+    return opening + (blocks - 1) * 2 * layer(width, width, 3, 2)
+
+
+def late(inputs: int, width: int, blocks: int) -> int:
+    """Return the parameters of a stage of bottlenecks in 2 columns that puts out as many channels as it has inside."""
+    inside = layer(width, width, 3, 2) + layer(width, width)
+    return 2 * layer(inputs, width) + inside + (blocks - 1) * (layer(width, width) + inside)
+
+
+def test_the_presets_that_were_found_by_cost_have_the_parameters_of_their_layers() -> None:
+    stages_m = early(32, 32, 2) + early(32, 224, 3) + late(224, 224, 3) + late(224, 384, 1)
+    assert params(without_memory("attendnext_arm_m")) == layer(3, 32, 4) + stages_m + 384 * 1000 + 1000
+    stages_xs = early(32, 32, 2) + early(32, 32, 3) + late(32, 160, 4) + late(160, 384, 2)
+    assert params(without_memory("attendnext_arm_xs")) == layer(3, 32, 4) + stages_xs + 384 * 1000 + 1000
+
+
+@pytest.mark.parametrize(
+    "preset", ["attendnext", "attendnext_arm", "attendnext_arm_m", "attendnext_arm_s", "attendnext_arm_xs"]
+)
 def test_a_member_for_imagenet_is_1_37_times_smaller_than_mobilenet_v3_large(preset: str) -> None:
     assert params(without_memory(preset)) * 1.37 <= 5_400_000  # as 1905.02244 counts them
 
 
 @pytest.mark.parametrize(
     ("preset", "classes", "macs"),
-    [("attendnext_xa", 1, 318_952_524), ("attendnext_arm", 1000, 592_734_208), ("attendnext_arm_s", 1000, 323_043_328)],
+    [
+        ("attendnext_xa", 1, 318_952_524),
+        ("attendnext_arm", 1000, 592_734_208),
+        ("attendnext_arm_m", 1000, 355_404_288),
+        ("attendnext_arm_s", 1000, 323_043_328),
+        ("attendnext_arm_xs", 1000, 151_413_760),
+    ],
 )
 def test_a_preset_has_its_known_number_of_macs(preset: str, classes: int, macs: int) -> None:
     with FlopCounterMode(display=False) as counter:
@@ -186,7 +213,7 @@ def test_the_columns_of_the_published_members_are_four() -> None:
     assert {PRESETS[name].columns for name in ("attendnext", "attendnext_xa", "attendnext_nano")} == {4}
 
 
-@pytest.mark.parametrize("preset", ["attendnext_arm", "attendnext_arm_s", "attendnext_nano_arm"])
+@pytest.mark.parametrize("preset", [name for name in PRESETS if "_arm" in name])
 def test_the_columns_of_the_members_for_arm_fill_the_tile_of_16(preset: str) -> None:
     per_column = {c.out_channels // c.groups for c in convs(without_memory(preset)) if c.groups > 1}
     assert [n for n in per_column if n % 16] == []
