@@ -66,10 +66,13 @@ def _common_rung(trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
 def best_proxy(trials: Sequence[Trial], *, at_least: int = 8) -> str | None:
     """Return the name of the proxy that ranked these trials best, `naswot` while fewer than `at_least` are measured.
 
-    None if no proxy ranked them better than chance would: then candidates are best taken as they are drawn.
+    None if no proxy ranked them better than chance does: then candidates are best taken as they are drawn. Chance is
+    the standard deviation of Spearman's correlation of n unrelated pairs, 1 / sqrt(n - 1).
     """
-    found = [one for one in measured_proxies(trials) if one["trials"] >= at_least]
-    if not found:
+    measured = [one for one in measured_proxies(trials) if one["trials"] >= at_least]
+    if not measured:
         return _FIRST
-    best = max(found, key=lambda one: -1.0 if one["rank_correlation"] is None else one["rank_correlation"])
-    return str(best["name"]) if (best["rank_correlation"] or 0.0) > 0 else None
+    found = {one["name"]: one["rank_correlation"] or 0.0 for one in measured}
+    best = max(found, key=found.__getitem__)
+    trained = next(one["trials"] for one in measured if one["name"] == best)
+    return best if found[best] > 1 / math.sqrt(max(1, trained - 1)) else None

@@ -107,6 +107,19 @@ def test_too_few_trials_say_nothing_and_naswot_is_taken() -> None:
     assert best_proxy(trials, at_least=7) == "snip"
 
 
+@pytest.mark.parametrize(
+    ("order", "squares", "taken"),
+    [([6, 2, 3, 4, 5, 1, 8, 7], 52, "snip"), ([6, 3, 2, 4, 5, 1, 8, 7], 54, None)],
+)
+def test_a_proxy_is_taken_that_ranks_better_than_chance_alone(
+    order: list[int], squares: int, taken: str | None
+) -> None:
+    # Of 8 unrelated pairs the correlation has the standard deviation 1 / sqrt(7) = 0.378. Differences of ranks whose
+    # squares add up to 52 make 1 - 6 * 52 / (8 * 63) = 0.381, and 54 make 0.357.
+    assert sum((rank - k) ** 2 for k, rank in enumerate(order, 1)) == squares
+    assert best_proxy([a_trial(k, (1, k / 10), snip=float(rank)) for k, rank in enumerate(order)]) == taken
+
+
 @pytest.mark.parametrize("way", [-1, 0])
 def test_none_is_taken_that_ranks_no_better_than_chance(way: int) -> None:
     assert best_proxy(eight(naswot=way, snip=way)) is None
