@@ -11,6 +11,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -41,6 +43,8 @@ _WAIT = timedelta(days=30)
 _TRAINING_WAIT = timedelta(hours=1)
 """While all train, so long for the slowest: NCCL, unlike gloo, does not notice by itself that a process is gone."""
 _INTERRUPTED = 130
+_FIRST_ENDS = 1.0
+"""Seconds for the first process to end by its own error, before torchrun sees others fail and ends it."""
 
 
 @dataclass
@@ -207,6 +211,8 @@ class Team:
             return InternalError.exit_code  # the first process, or torchrun, tells
         except KeyboardInterrupt:
             return _INTERRUPTED
+        if sent:
+            time.sleep(_FIRST_ENDS)
         return sent
 
     def _help(self, content: bytes, threads: int) -> None:
@@ -284,6 +290,8 @@ def _joined() -> Team:
             f"process {team.rank + 1} of {team.size} does not find the others: {e}",
             hint="Look at torchrun's --rdzv-endpoint, and whether its port is open",
         ) from e
+    # DistributedDataParallel warns of kernels of one channel, whose strides can be told in two ways; it changes nothing.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     for name in [n for n in os.environ if n in _OF_TORCHRUN or n.startswith("TORCHELASTIC_")]:
         del os.environ[name]
     return team
@@ -307,8 +315,12 @@ def _told(error: Exception | None) -> AttendcError | None:
 
 
 def _sendable(argument: Any) -> Any:
-    """Return a graph without the methods of its own that torch.export gives it, which cannot be pickled."""
-    return torch.fx.GraphModule(argument, argument.graph) if isinstance(argument, torch.fx.GraphModule) else argument
+    """Return a graph without the methods and the tracer of its own that torch.export gives it: they cannot be sent."""
+    if not isinstance(argument, torch.fx.GraphModule):
+        return argument
+    bare = torch.fx.GraphModule(argument, argument.graph)
+    bare._tracer_cls = None
+    return bare
 
 
 def _unpacked(content: bytes) -> Any:
