@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,16 @@ from attendc.errors import DataError
 
 __all__ = ["decoded", "image_suffix"]
 
-_DECODERS = 4
 _SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 def decoded(sources: Sequence[Path | bytes], names: Sequence[str], *, hint: str) -> list[NDArray[np.uint8]]:
-    """Return the images (H, W, C) of files or of their contents, decoded by a few threads.
+    """Return the images (H, W, C) of files or of their contents.
 
     Raises:
         DataError: if one is not an image that can be decoded; it has its name and the hint.
     """
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        return list(pool.map(lambda source, name: _decode(source, name, hint), sources, names))
+    return [_decode(source, name, hint) for source, name in zip(sources, names, strict=True)]
 
 
 def image_suffix(content: bytes) -> str:

@@ -105,7 +105,7 @@ def images_from_array(pixels: NDArray[np.uint8], targets: NDArray[np.int64]) -> 
 
 
 def images_from_files(files: Sequence[Path], targets: NDArray[np.int64]) -> Images:
-    """Wrap image files, decoded by a few threads each time they are read.
+    """Wrap image files, decoded each time they are read.
 
     Raises:
         DataError: on reading, if a file is not an image that can be decoded; it names the file.

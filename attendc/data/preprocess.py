@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attendc.data.images import Images, images_from_array, within_reach
+from attendc.data.prefetch import prefetched
 from attendc.errors import DataError
 from attendc.types import Fit, Preprocess
 
@@ -19,6 +22,7 @@ __all__ = ["batches", "fit_image", "fitted", "normalise", "pixel_statistics", "r
 _SMALLEST_STD = 1 / 255
 """One step of a pixel, so that images of one value can be normalised too."""
 _AT_ONCE = 50
+_READERS = 4
 _PAD_UP_TO = 4 / 3
 """Images are padded up to the network's size if it is at most so many times theirs, and scaled beyond."""
 
@@ -51,12 +55,17 @@ def normalise(stack: Tensor, how: Preprocess) -> Tensor:
 
 def batches(
     images: Images, how: Preprocess, *, batch_size: int, indices: Sequence[int] | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (input (N, C, H, W), targets (N,)) in the order of `indices`, or of the images."""
+) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yield (input (N, C, H, W), targets (N,)) in the order of `indices`, or of the images, read ahead by threads."""
     order = range(len(images)) if indices is None else indices
-    for start in range(0, len(order), batch_size):
+
+    def read(start: int) -> tuple[Tensor, Tensor]:
         chosen = [int(i) for i in order[start : start + batch_size]]
-        yield to_input(images.read(chosen), how), torch.from_numpy(images.targets[chosen])
+        return fitted(images.read(chosen), how), torch.from_numpy(images.targets[chosen])
+
+    with closing(prefetched(read, range(0, len(order), batch_size), workers=_READERS)) as stacks:
+        for stack, targets in stacks:
+            yield normalise(stack, how), targets
 
 
 def fit_image(image: NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
@@ -97,8 +106,12 @@ def pixel_statistics(
     among = within_reach(images, sample)
     indices = range(0, among, max(1, math.ceil(among / sample)))
     count, total, squares = 0, np.zeros(channels), np.zeros(channels)
-    for start in range(0, len(indices), _AT_ONCE):
-        for pixels in images.read(indices[start : start + _AT_ONCE]):
+
+    def read(start: int) -> list[NDArray[np.uint8]]:
+        return images.read(indices[start : start + _AT_ONCE])
+
+    with closing(prefetched(read, range(0, len(indices), _AT_ONCE), workers=_READERS)) as chunks:
+        for pixels in itertools.chain.from_iterable(chunks):
             flat = _to_channels(pixels, channels).reshape(-1, channels).astype(np.int64)
             count += len(flat)
             total += flat.sum(0)
