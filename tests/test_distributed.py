@@ -111,11 +111,10 @@ def test_recovery_after_pruning(two: dict[str, Any]) -> None:
 
 def test_quantization_aware_training_and_its_ranges(two: dict[str, Any], folder: Path) -> None:
     one = distributed_work.quantized(folder)
-    step = (one["logits"].max() - one["logits"].min()) / 255
-    assert float((one["logits"] - two["quantized"]["logits"]).abs().max()) <= step * 1.01  # one step of the last range
-    assert [row["loss"] for row in two["quantized"]["curve"]] == pytest.approx(
-        [row["loss"] for row in one["curve"]], abs=1e-3
-    )
+    step = float(one["logits"].max() - one["logits"].min()) / 255  # of the last range; a last bit may tip one value
+    assert float((one["logits"] - two["quantized"]["logits"]).abs().max()) <= 1.01 * step
+    losses = [[row["loss"] for row in curve] for curve in (one["curve"], two["quantized"]["curve"])]
+    assert losses[0] == pytest.approx(losses[1], abs=5e-5)
 
 
 # Going on with another number of processes

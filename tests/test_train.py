@@ -162,6 +162,24 @@ def test_each_epoch_is_said_and_every_step_counted(task: Task) -> None:
     assert [line.partition(":")[0] for line in said] == ["epoch 1", "epoch 2"]
 
 
+# Precision
+
+
+def test_mixed_precision_learns_the_same_but_for_rounding(task: Task) -> None:
+    """bfloat16 has 8 significant bits: a product is off by up to 1/256 of it, and so is the gradient."""
+    exact, mixed = (trained(tiny(), task, precision=p, epochs=1) for p in ("float32", "bfloat16"))
+    assert all(v.dtype == exact.last[k].dtype for k, v in mixed.last.items())  # weights are float32
+    assert not equal(exact.last, mixed.last)
+    assert mixed.curve[0]["loss"] == pytest.approx(exact.curve[0]["loss"], rel=0.02)
+
+
+def test_what_is_measured_is_always_in_float32(task: Task) -> None:
+    result = trained(tiny(), task, precision="bfloat16", epochs=1)
+    model = tiny()
+    model.load_state_dict(result.last)
+    assert accuracy(model, task.val, PREPROCESS) == result.last_accuracy
+
+
 # Decay
 
 

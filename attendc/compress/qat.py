@@ -84,7 +84,7 @@ class TrainedRange(FakeQuantizeBase):  # type: ignore[misc]
             scale, zero_point = float(self.fixed_scale), int(self.fixed_zero_point)
             return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, ACT_QMIN, ACT_QMAX)
         scale_now, zero_now = self._trained()
-        damping = 1 / math.sqrt(x.numel() * the_team().size * ACT_QMAX)  # as of the whole batch
+        damping = 1 / math.sqrt(x.numel() * the_team().size * ACT_QMAX)  # as of the whole batch, if shares are equal
         y: Tensor = torch._fake_quantize_learnable_per_tensor_affine(
             x, scale_now.view(1), zero_now.view(1), ACT_QMIN, ACT_QMAX, damping
         )
