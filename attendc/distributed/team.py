@@ -290,7 +290,7 @@ def _joined() -> Team:
             f"process {team.rank + 1} of {team.size} does not find the others: {e}",
             hint="Look at torchrun's --rdzv-endpoint, and whether its port is open",
         ) from e
-    # DistributedDataParallel warns of kernels of one channel, whose strides can be told in two ways. It does not matter.
+    # DistributedDataParallel warns of kernels of one channel, whose strides can be told in two ways; no matter.
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     for name in [n for n in os.environ if n in _OF_TORCHRUN or n.startswith("TORCHELASTIC_")]:
         del os.environ[name]
