@@ -50,10 +50,10 @@ def in_words(claim: Claim, parts: Mapping[str, Sequence[Part]]) -> str:
     told = {name: verdict(one) for name, one in parts.items()}
     met = [name for name, words in told.items() if words.startswith("met")]
     if met:
-        return f"Met by {' and '.join(met)}: {told[met[0]]}."
+        return f"Met by {', '.join(met)}: {told[met[0]]}."
     still = [name for name, words in told.items() if words.startswith("open")]
     if still:
-        return f"Open for {' and '.join(still)}: what was measured holds; accuracy was not measured."
+        return f"Open for {', '.join(still)}: what was measured holds; accuracy was not measured."
     return f"Not met by any design. Part by part, who meets it: {_what_fails(parts)}"
 
 
@@ -140,8 +140,8 @@ def _gain(claim: Claim, pairs: Sequence[Unlike]) -> str:
     """Say on which cores a claim of speed would hold by comparing unlike alone."""
     counted = [(one, one.alike) for one in pairs if one.alike is not None]
     cores = [short(one.core) for one, alike in counted if one.whole > claim.faster >= alike]
-    size = " and of the smaller input" if pairs[0].ours.size != EQUAL else ""
-    return f"over {claim.faster:g} on the {' and '.join(cores)} by the gain of int8{size} alone" if cores else ""
+    size = " and a smaller input" if pairs[0].ours.size != EQUAL else ""
+    return f"over {claim.faster:g} on the {' and '.join(cores)} only with int8{size} against float32" if cores else ""
 
 
 def accuracy_table(found: Found) -> list[str]:
@@ -212,7 +212,8 @@ The same as data: [{name}.json]({name}.json); every training: [paper_accuracy.js
   have the same type of numbers and the same resolution, and were made by the same tool. The abstract names no core;
   other papers of the group name the A72. A part is met (`yes`) if it holds on both cores.
 - **Designs**: `attendnext` is a reconstruction, since the depths of the paper's network are not known; its size
-  follows from the third claim. The others were found here by what they cost on ARM. All have at most 3.94 M parameters.
+  follows from the third claim. The others were found here by what they cost on ARM, not by accuracy. All have at most
+  3.94 M parameters.
 - **Mixed**: the int8 file of MobileViT-XS keeps operators in float32, since attendc has no int8 form of them. Its int8
   numbers are worse than they need be, and flatter AttendNeXt; those in float32 compare fairly.
 - **Accuracy on ImageNet is not measured**: ImageNet is not available here. What is compared in its place is accuracy on

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from foreign import joined
 from nets import settle
 
-DESIGNS = ("attendnext", "attendnext_arm")
+DESIGNS = ("attendnext", "attendnext_arm", "attendnext_arm_m", "attendnext_arm_xs")
 """Members with at most 3.94 M parameters at 1000 classes; each at its own resolution."""
 MIXED = ("MobileViT-XS",)
 """Networks of which attendc's int8 files keep operators in float32."""

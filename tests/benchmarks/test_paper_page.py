@@ -67,7 +67,7 @@ def test_a_smaller_input_has_a_table_of_its_own_with_the_other_network_at_the_sa
 
 
 def test_int8_at_a_smaller_input_against_float32_at_224_is_set_apart_and_called_what_it_is() -> None:
-    gain = "over 10 on the A72 and A76 by the gain of int8 and of the smaller input alone"
+    gain = "over 10 on the A72 and A76 only with int8 and a smaller input against float32"
     smaller = replace(FOUND, rows=[*FOUND.rows, replace(PEERS[1], size=128, instructions=SMALL[0].instructions)])
     lines = written(smaller, "table").splitlines()
     assert "| small | 128 | FBNet-C | over 10 | A72 25.00, A76 25.00 | A72 15.00, A76 15.00 |  |" in lines
