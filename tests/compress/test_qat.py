@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,18 @@ def test_norms_clips_and_factors_train_and_what_was_trained_is_kept(
     assert bool(apply_plan(graph, plan)(samples[0]).isfinite().all())
 
 
+def test_mixed_precision_trains_the_ranges_too(built: Built, mini: Dataset) -> None:
+    task = Task(some(mini.train, 2), some(mini.test, 2), SMALL)
+    results = []
+    for precision in ("float32", "bfloat16"):
+        options = dataclasses.replace(OPTIONS, epochs=1, batch_size=10, precision=precision)
+        graph, plan, result = train_quantized(built.ready, built.plan, task, options, Context())
+        assert all(v.dtype == torch.float32 for v in graph.state_dict().values())
+        results.append((plan, result.curve[0]["loss"]))
+    assert results[0][0] != results[1][0]
+    assert results[1][1] == pytest.approx(results[0][1], rel=0.05)
+
+
 # A trained range
 
 
@@ -157,6 +170,13 @@ def test_it_begins_with_the_parameters_it_is_given() -> None:
 def test_it_rounds_to_its_grid_and_clips_to_its_ends() -> None:
     y = started()(torch.tensor([0.0, 0.0149, 0.016, 9.0, -9.0]))
     assert y.tolist() == pytest.approx([0.0, 0.01, 0.02, 1.55, -1.0], abs=1e-6)
+
+
+def test_it_rounds_to_its_grid_in_float32_whatever_it_is_given() -> None:
+    """The nearest number of bfloat16 to 1.21 is 1.2109375."""
+    y = started()(torch.tensor([1.21], dtype=torch.bfloat16))
+    assert y.dtype == torch.float32
+    assert y.tolist() == pytest.approx([1.21], abs=1e-6)
 
 
 @pytest.mark.parametrize(("value", "end"), [(-5.0, 0), (5.0, 1)])
