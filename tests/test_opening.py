@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,15 @@ def test_a_preset_without_a_checkpoint_has_its_classes_and_input_and_says_that_i
     assert opened.weights.origin == "random (seed 3), not trained"
     assert opened.weights.notes == ("weights: random (seed 3), not trained",)
     assert opened.weights.sha256 == ""
+
+
+def test_the_file_of_a_preset_says_size_and_classes_of_a_network_without_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"family: attendnext\ninput_size: [16, 20]\nconfig: {json.dumps(TINY)}\n")
+    request = CheckpointRequest(model=str(path), classes=7)
+    opened = open_checkpoint(request)
+    assert (opened.spec.preprocess.input_shape, request.name) == ((1, 16, 20), "mine")
+    assert opened.model(torch.zeros(1, 1, 16, 20)).shape == (1, 7)
 
 
 def test_a_factory_without_a_checkpoint_takes_the_input_that_is_given() -> None:

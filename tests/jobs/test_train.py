@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from attendc.data.sources import load_dataset
 from attendc.errors import AttendcError, CheckpointError, DataError, OutputError, UsageError
 from attendc.files import cache_folder, sha256
 from attendc.jobs.train import TrainRequest, train_checkpoint
+from attendc.models.attendnext import AttendNeXtConfig
 from attendc.models.registry import build, resolve
 from attendc.train import TrainOptions, accuracy, hold_out
 from attendc.types import Preprocess, Spec, Surgery
@@ -215,6 +217,28 @@ def test_a_network_of_the_user_s_own_is_trained(request_: TrainRequest) -> None:
 
 
 # A run that is killed
+
+
+def test_the_file_of_a_preset_is_trained_at_its_size_and_is_not_needed_again(request_: TrainRequest) -> None:
+    preset = request_.output.with_name("mine.yaml")
+    config = {**TINY, "in_channels": 1, "gate": "softmax"}
+    preset.write_text(f"family: attendnext\ninput_size: [16, 20]\nconfig: {json.dumps(config)}\n")
+    mine = {"model": str(preset), "model_args": {}, "input_size": None}
+    run(request_, options=dataclasses.replace(ONE_EPOCH, epochs=0), **mine)
+    preset.unlink()
+    spec = spec_of(request_.output)
+    assert (spec.preprocess.input_shape, spec.architecture.args["gate"]) == ((1, 16, 20), "softmax")
+    assert set(spec.architecture.args) == {field.name for field in dataclasses.fields(AttendNeXtConfig)}
+    load_model(read_weights(request_.output), spec.architecture)
+
+
+def test_a_preset_that_was_changed_is_trained_anew(request_: TrainRequest) -> None:
+    preset = request_.output.with_name("mine.yaml")
+    for gate in ("softmax", "sigmoid"):
+        preset.write_text(f"family: attendnext\ninput_size: [16, 16]\nconfig: {json.dumps({**TINY, 'gate': gate})}\n")
+        mine = {"model": str(preset), "model_args": {}, "force": True}
+        run(request_, options=dataclasses.replace(ONE_EPOCH, epochs=0), **mine)
+        assert spec_of(request_.output).architecture.args["gate"] == gate
 
 
 @pytest.mark.usefixtures("user_net")

@@ -129,9 +129,21 @@ def test_nanos_twin_for_arm_has_fewer_parameters_and_the_parameters_of_its_layer
     assert twin < params(without_memory("attendnext_nano"))
 
 
-def test_a_spec_from_before_the_field_stem_gives_the_same_network() -> None:
-    old = {k: v for k, v in dataclasses.asdict(PRESETS["attendnext_nano"]).items() if k != "stem"}
+@pytest.mark.parametrize("later", [("stem",), ("downsample", "attention", "mix")])
+def test_a_spec_from_before_a_field_gives_the_same_network(later: tuple[str, ...]) -> None:
+    old = {k: v for k, v in dataclasses.asdict(PRESETS["attendnext_nano"]).items() if k not in later}
     assert attendnext_from_config(**old).config == PRESETS["attendnext_nano"]
+
+
+def test_strides_in_place_of_pools_and_a_sum_in_place_of_the_gate_keep_the_names_of_weights() -> None:
+    names = set(tiny().state_dict())
+    assert set(tiny(downsample="strided").state_dict()) == set(tiny(attention="none").state_dict()) == names
+
+
+def test_without_attention_the_branches_of_the_first_block_are_added() -> None:
+    block = tiny(attention="none").eval().stages[0][0]
+    x = torch.rand(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(block(x), nn.functional.silu(block.attention(x) + block.features(x)))
 
 
 def test_an_unknown_stem_is_named() -> None:

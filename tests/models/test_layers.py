@@ -49,6 +49,12 @@ def test_columns_do_not_see_each_other() -> None:
     assert not torch.equal(conv(x)[:, 2:], conv(touched)[:, 2:])
 
 
+def test_a_strided_pointwise_convolution_must_be_asked_for_by_name() -> None:
+    conv, *_ = ConvBN(4, 8, 1, stride=2, skip_pixels=True)
+    assert isinstance(conv, nn.Conv2d)
+    assert (conv.stride, conv.padding) == ((2, 2), (0, 0))
+
+
 def test_a_strided_pointwise_convolution_is_refused() -> None:
     with pytest.raises(ValueError, match="strided pointwise convolution"):
         ConvBN(4, 8, 1, stride=2)

@@ -349,6 +349,11 @@ def test_a_text_has_the_name_that_is_given() -> None:
         recipe_from_text("version: 1\nstages: []\n", file="cell.yaml")
 
 
+def test_a_model_is_named_by_the_file_of_a_preset_too() -> None:
+    recipe = recipe_from_text("version: 1\nmodel: {name: found/winner.yaml}\nstages: [train]\n")
+    assert (recipe.model.name, recipe.model.factory) == ("found/winner.yaml", "")
+
+
 def test_training_from_scratch_needs_no_checkpoint() -> None:
     recipe = recipe_from_text("version: 1\nmodel: {name: attendnext_nano}\nstages: [train, verify]\n")
     assert recipe.model.checkpoint == ""

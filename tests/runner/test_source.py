@@ -63,6 +63,16 @@ def test_a_checkpoint_by_uri_is_brought_here_and_told_by_its_uri(small_checkpoin
     assert source.data_name == MINI  # as the checkpoint says
 
 
+def test_the_file_of_a_preset_is_known_by_its_hash(here: Path) -> None:
+    def preset() -> object:
+        model = ModelSection(name="mine.yaml")
+        return open_source(recipe(word(), model=model), Context()).hashes["preset"]
+
+    assert preset() == ""  # not there: the stage that opens it says so
+    (here / "mine.yaml").write_text("family: attendnext")
+    assert preset() == sha256(here / "mine.yaml")
+
+
 @pytest.mark.parametrize("where", ["path", "uri"])
 def test_a_checkpoint_that_is_another_than_asked_for_is_refused(here: Path, where: str) -> None:
     (here / "net.pth").write_bytes(b"evil")
