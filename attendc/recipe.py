@@ -85,7 +85,7 @@ class DataSection:
     __pydantic_config__: ClassVar[Any] = CHECKED
 
     source: str = ""
-    """Built-in set, folder, .npz, or URI of one. Empty: as the checkpoint says."""
+    """Built-in set, folder, shards, .npz, or URI of one. Empty: as the checkpoint says."""
     sha256: str = ""
     """What the file, or the built-in set, must hash to; empty: anything."""
 

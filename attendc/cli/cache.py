@@ -43,8 +43,8 @@ def cache_group() -> None:
     """Look at the stages that are kept, and make room.
 
     They lie in stages/ of the user's cache: $ATTENDC_CACHE, else attendc/ in $XDG_CACHE_HOME, else ~/.cache/attendc.
-    What was downloaded (fetched/), measured (sensitivity/) and set up (arm/) lies beside them and is not touched; these
-    folders may be removed by hand while nothing runs.
+    What was downloaded (fetched/, shards/), measured (sensitivity/) and set up (arm/) lies beside them and is not
+    touched; these folders may be removed by hand while nothing runs.
     """
 
 

@@ -67,7 +67,7 @@ _study_options = options(
     help="Maximise U, or accuracy against instructions.",
 )
 @click.option("--baseline", default="", metavar="PRESET", help="Trained first, by the same protocol.")
-@click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, or .npz.")
+@click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, shards, or .npz.")
 @click.option(
     "--hold-out",
     default=0.1,

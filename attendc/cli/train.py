@@ -26,7 +26,7 @@ __all__ = ["train_command"]
     "--model", default="attendnext_nano", show_default=True, help="Preset, YAML file, or package.module:factory."
 )
 @click.option("--model-arg", "model_args", multiple=True, metavar="K=V", help="Argument of the model; repeatable.")
-@click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, or .npz.")
+@click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, shards, or .npz.")
 @click.option("--spec-data", default="", help="Data that later commands use by default.  [default: --data]")
 @click.option("--input-size", default="", metavar="HxW", help="Input of the network.  [default: the preset's]")
 @click.option("--init", type=click.Path(path_type=Path), help="Checkpoint to start from.")

@@ -15,7 +15,7 @@ __all__ = ["verify_command"]
 
 @click.command("verify")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--data", default="", help="Built-in set, folder, or .npz.  [default: as the checkpoint said]")
+@click.option("--data", default="", help="Built-in set, folder, shards, or .npz.  [default: as the checkpoint said]")
 @gate_options
 @click.option(
     "--on",
