@@ -53,7 +53,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
     "prune everything": (["prune", "my.safetensors", "--params=0.25", "--no-guard", "--steps=3"], ["prune"]),
     "prune, only the plan": (["prune", "my.safetensors", "--macs=6M", "--plan-only", "-op.json"], ["prune"]),
     "prune by a plan": (["prune", "my.safetensors", "--plan=p.json", "--epochs=0"], ["prune"]),
-    "prune, 2:4": (["prune", "my.safetensors", "--two-four", "--lr=0.001", "--batch-size=8"], ["mask"]),
+    "prune, 2:4": (["prune", "my.safetensors", "--two-four", "--lr=0.001", "--precision=bfloat16"], ["mask"]),
     "prune, unstructured": (["prune", "my.safetensors", "--unstructured=0.7"], ["mask"]),
     "train": (["train", "-omy.safetensors"], ["train"]),
     "train, all said": (
@@ -69,6 +69,7 @@ VERBS: dict[str, tuple[list[str], list[str]]] = {
             "--epochs=0",
             "--weight-decay=0",
             "--label-smoothing=1",
+            "--precision=bfloat16",
             "--no-flip",
             "--shift=0",
             "--hold-out=0.5",
