@@ -38,6 +38,8 @@ from attendc.models.layout import layout
 __all__ = ["MOST_DRAWN", "Goal", "Kind", "Search", "key_of", "propose", "told_trial"]
 
 Kind = Literal["synthesis", "pareto"]
+Draw = Callable[[], dict[str, int]]
+Refuse = Callable[[Mapping[str, int]], None]
 
 MOST_DRAWN = 2000
 """Designs that are drawn for one trial at most; where constraints leave so little, they or the space must change."""
@@ -113,21 +115,28 @@ def propose(search: Search, trials: Sequence[Trial], keys: frozenset[str]) -> Pr
         UsageError: if every design that is drawn breaks a constraint.
     """
     rng = np.random.default_rng([search.protocol.seed, search.salt, len(keys)])
-    draw = _generated(search, trials, rng) if search.kind == "synthesis" else _sampled(search, trials, rng)
+    draw, tell_refused = (_generated if search.kind == "synthesis" else _sampled)(search, trials, rng)
     refused: Counter[str] = Counter()
     found: dict[str, dict[str, Any]] = {}
-    known = 0
+    judged: dict[tuple[int, ...], tuple[str, ...]] = {}
+    known = False
     for _ in range(MOST_DRAWN):
         choices = draw()
+        drawn = tuple(choices.values())
+        if drawn in judged:  # a small space: this costs nothing again, but it was drawn again
+            refused.update(judged[drawn])
+            continue
         candidate = search.space.candidate(
             choices, classes=search.protocol.classes, in_channels=search.protocol.channels
         )
         verdict = judge(candidate, search.constraints, search.cores)
-        refused.update(name for name, why in verdict.constraints.items() if why)
+        judged[drawn] = tuple(name for name, why in verdict.constraints.items() if why)
+        refused.update(judged[drawn])
         if verdict.cost is None or not verdict.holds:
+            tell_refused(choices)
             continue
         key = key_of(candidate)
-        known += key in keys
+        known = known or key in keys
         if key not in keys and key not in found:
             found[key] = told_trial(candidate, verdict.constraints, verdict.cost, choices=choices)
         if len(found) == search.candidates:
@@ -180,13 +189,13 @@ def _most(refused: Counter[str]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in refused.most_common(3))
 
 
-def _generated(search: Search, trials: Sequence[Trial], rng: np.random.Generator) -> Callable[[], dict[str, int]]:
+def _generated(search: Search, trials: Sequence[Trial], rng: np.random.Generator) -> tuple[Draw, Refuse]:
     """Return what draws from the generator that the inquisitor has changed."""
     seen = learned_from(trials, search.goal)
     generator = uniform(search.space)
     if len(seen) >= _LEARNS_FROM:
         generator = generator_after(search.space, learn(search.space, seen))
-    return lambda: generator.draw(rng)
+    return lambda: generator.draw(rng), lambda choices: None
 
 
 def learned_from(trials: Sequence[Trial], goal: Goal) -> list[tuple[Mapping[str, int], float]]:
@@ -201,26 +210,39 @@ def learned_from(trials: Sequence[Trial], goal: Goal) -> list[tuple[Mapping[str,
     ]
 
 
-def _sampled(search: Search, trials: Sequence[Trial], rng: np.random.Generator) -> Callable[[], dict[str, int]]:
-    """Return what draws by TPE, which is shown the trials in a study of its own in memory."""
+def _sampled(search: Search, trials: Sequence[Trial], rng: np.random.Generator) -> tuple[Draw, Refuse]:
+    """Return what draws by TPE, which is shown the trials in a study of its own in memory.
+
+    What is refused is shown too, as the worst there is: else TPE would draw what it has never seen again and again.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31)), n_startup_trials=_LEARNS_FROM)
     shown = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     distributions: dict[str, BaseDistribution] = {
         name: CategoricalDistribution(tuple(range(len(choices)))) for name, choices in search.space.dimensions.items()
     }
-    for trial in trials:
-        if trial.rungs and trial.choices:
-            values = [trial.rungs[0]["accuracy"], trial.instructions[search.goal.core]]
-            shown.add_trial(
-                create_trial(
-                    state=TrialState.COMPLETE, params=dict(trial.choices), distributions=distributions, values=values
-                )
-            )
+    trained = [t for t in trials if t.rungs and t.choices]
+    dearest = max((t.instructions[search.goal.core] for t in trained), default=1.0)
+
+    def show(choices: Mapping[str, int], accuracy: float, instructions: float) -> None:
+        values = [accuracy, instructions]
+        shown.add_trial(
+            create_trial(state=TrialState.COMPLETE, params=dict(choices), distributions=distributions, values=values)
+        )
+
+    for trial in trained:
+        show(trial.choices, trial.rungs[0]["accuracy"], trial.instructions[search.goal.core])
+
+    drawn = [dict(t.choices) for t in trained]
+    evenly = uniform(search.space)
 
     def draw() -> dict[str, int]:
         asked = shown.ask(distributions)
         shown.tell(asked, state=TrialState.FAIL)  # else the next one would see it as running
-        return {name: int(index) for name, index in asked.params.items()}
+        choices = {name: int(index) for name, index in asked.params.items()}
+        if choices in drawn:  # in a small space TPE comes back to the best that it knows
+            choices = evenly.draw(rng)
+        drawn.append(choices)
+        return choices
 
-    return draw
+    return draw, lambda choices: show(choices, 0.0, 2 * dearest)

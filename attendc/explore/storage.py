@@ -21,11 +21,11 @@ from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from attendc.errors import OutputError, UsageError
 
-__all__ = ["Heartbeat", "LostStorageError", "masked", "open_storage"]
+__all__ = ["Heartbeat", "LostStorageError", "check_storage", "masked", "open_storage"]
 
 _DRIVERS = {
     "postgresql": ("postgresql+psycopg", "postgresql"),
@@ -68,8 +68,7 @@ def open_storage(
         UsageError: if the URL is none, its driver is not installed, or nothing answers there.
         OutputError: if the file of SQLite cannot be written.
     """
-    address = _address(url)
-    _check_answers(address)
+    address = check_storage(url)
     # Optuna fills in {SCHEMA_VERSION} by str.format, to which a brace in a password would be one more field.
     text = address.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     for attempt in range(_TRIES):
@@ -92,6 +91,18 @@ def open_storage(
                 raise UsageError(f"no tables can be made at {masked(url)}: {_first_line(e)}") from e
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("the last attempt returns or raises")
+
+
+def check_storage(url: str) -> URL:
+    """Connect once, and return the URL with its driver; nothing is made there but the file of SQLite.
+
+    Raises:
+        UsageError: if the URL is none, its driver is not installed, or nothing answers there.
+        OutputError: if the file of SQLite cannot be opened.
+    """
+    address = _address(url)
+    _check_answers(address, masked(url))
+    return address
 
 
 def masked(url: str) -> str:
@@ -138,18 +149,16 @@ def _address(url: str) -> URL:
     return address
 
 
-def _check_answers(address: URL) -> None:
-    """Connect once, so that what is wrong is told in a line, and before anything else is done."""
+def _check_answers(address: URL, shown: str) -> None:
     engine = sqlalchemy.create_engine(address, **_engine_options(address))
     try:
         with engine.connect() as connection:
-            connection.execute(sqlalchemy.text("SELECT 1"))
+            sqlalchemy.inspect(connection).get_table_names()
     except (SQLAlchemyError, TypeError, ValueError) as e:  # drivers raise the last two for options they do not know
-        shown = address.render_as_string(hide_password=True)
         if address.drivername == "sqlite":
             raise OutputError(f"cannot open the study {address.database}: {_first_line(e)}") from e
         raise UsageError(
-            f"no database answers at {masked(shown)}: {_first_line(e)}",
+            f"no database answers at {shown}: {_first_line(e)}",
             hint="Check host, user, password and database, and that the database exists",
         ) from e
     finally:
@@ -182,5 +191,5 @@ def _serialised(storage: RDBStorage) -> RDBStorage:
 
 def _first_line(error: BaseException) -> str:
     """Return what the driver said, without the statement and the link that SQLAlchemy adds."""
-    said = error.orig if isinstance(error, OperationalError) and error.orig is not None else error
+    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return next((line.strip() for line in str(said).splitlines() if line.strip()), type(error).__name__)

@@ -115,10 +115,10 @@ def _train(study: Study, search: Search, claimed: FrozenTrial, work: Work) -> At
     """Train one trial and tell how it ended; what it failed with is returned and kept with it."""
     started, measured = time.monotonic(), _Measured(study, search, claimed, work)
     told = trial_of(claimed)
-    work.say(f"trial {told.number}: {told.params:,} parameters, {_cost(told, search)}")
     try:
         with study.alive(claimed):
             try:
+                work.say(f"trial {told.number}: {told.params:,} parameters, {_cost(told, search)}")
                 search.protocol.train_candidate(candidate_from(told.candidate), measured)
                 study.finish(claimed, "complete", measured.values())
             except _PrunedError:

@@ -16,6 +16,7 @@ from attendc.explore.phases import explore, winner_of
 from attendc.explore.process import Workers, workers, writes_log
 from attendc.explore.request import STUDY_FILE, ExploreRequest, Prepared, prepare
 from attendc.explore.result import result_of
+from attendc.explore.storage import check_storage
 from attendc.explore.trial import Trial
 from attendc.explore.winner import preset_yaml
 from attendc.files import check_writable
@@ -47,6 +48,8 @@ def explore_space(request: ExploreRequest, context: Context) -> dict[str, Any]:
     """
     _check_request(request)
     prepared = prepare(request, context)
+    if request.storage:
+        check_storage(request.storage)
     _make_folder(request)
     write = writes_log(request.output / LOG)
 
