@@ -164,7 +164,7 @@ def test_a_batch_that_is_smaller_than_the_team_is_refused(two: dict[str, Any]) -
 def test_the_exit_code_is_that_of_the_first_process(exit_code_and_errors: tuple[int, str]) -> None:
     code, errors = exit_code_and_errors
     assert code == 1  # torchrun's own, which tells the first one's: that of a DataError
-    assert "(exitcode: 4) local_rank: 0" in errors
+    assert "failed (exitcode: 4)" in errors
     assert "Traceback" not in errors.partition("torch/distributed/elastic")[0]
 
 
