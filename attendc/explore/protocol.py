@@ -23,6 +23,9 @@ REDUCTION = 3
 """Of the designs that reach a rung, about so many are stopped there for each that goes on (ASHA, arXiv 1810.05934)."""
 
 _RUNGS = 2
+_TELLING_EPOCHS = 3
+"""Epochs before which accuracy says little of what is reached later: of 12 designs trained on 8,000 images of
+Fashion-MNIST, attendnext_nano was the last after one epoch (66.9 %) and the second after three (83.1 %)."""
 _PROXY_IMAGES = 32
 _FINGERPRINT_IMAGES = 64
 
@@ -80,9 +83,10 @@ def protocol_of(dataset: Dataset, *, epochs: int, part: float, seed: int) -> Pro
 def rungs(epochs: int) -> tuple[int, ...]:
     """Return after how many epochs a training may be stopped: at most `_RUNGS` times, `REDUCTION` times later each.
 
-    A rung in the second half of the training is left out: there is little left to save.
+    A rung in the second half of the training is left out: there is little left to save. So is one before
+    `_TELLING_EPOCHS`, if the first half is that long.
     """
-    first = max(1, epochs // REDUCTION**_RUNGS)
+    first = max(epochs // REDUCTION**_RUNGS, min(_TELLING_EPOCHS, epochs // 2), 1)
     found = []
     while 2 * first <= epochs:
         found.append(first)

@@ -19,10 +19,11 @@ from attendc.explore.request import prepare
     [
         (1, ()),  # nothing to stop
         (2, (1,)),
-        (4, (1,)),  # 3 of 4 would save little
-        (6, (1, 3)),
-        (9, (1, 3)),  # a ninth and a third: two rungs, three times apart
-        (20, (2, 6)),
+        (4, (2,)),  # 3 of 4 would save little
+        (6, (3,)),  # one or two epochs say little of six
+        (9, (3,)),
+        (20, (3, 9)),
+        (27, (3, 9)),  # a ninth and a third: two rungs, three times apart
         (90, (10, 30)),
     ],
 )
