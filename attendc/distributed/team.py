@@ -43,10 +43,8 @@ _WAIT = timedelta(days=30)
 _TRAINING_WAIT = timedelta(hours=1)
 """While all train, so long for the slowest: NCCL, unlike gloo, does not notice by itself that a process is gone."""
 _INTERRUPTED = 130
-_FIRST_ENDS = 1.0
-"""Seconds for the first process to end by its own error once its connections are closed: torchrun ends all others
-when it sees one fail.
-"""
+_FIRST_ENDS = 3.0
+"""Seconds for the first process to end by its own error, before torchrun sees others fail and ends it."""
 
 
 @dataclass
@@ -199,7 +197,6 @@ class Team:
             if not self._broken:
                 with suppress(_LostError):
                     self._send(code)
-                self._broken = code != 0  # the connections are then closed by the end of this process
 
     def follow(self) -> int:
         """Do what the first process calls for until it is done, and return its exit code.
@@ -215,8 +212,6 @@ class Team:
         except KeyboardInterrupt:
             return _INTERRUPTED
         if sent:
-            with suppress(_LostError):
-                self._receive()  # nothing comes, but the end of the first process
             time.sleep(_FIRST_ENDS)
         return sent
 
