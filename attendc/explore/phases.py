@@ -13,10 +13,12 @@ from contextlib import closing
 import torch
 
 from attendc.context import Context
+from attendc.errors import OutputError
 from attendc.explore.ablations import Ablation, plan
 from attendc.explore.candidate import candidate_from
 from attendc.explore.request import Prepared
 from attendc.explore.search import Search, key_of, told_trial
+from attendc.explore.storage import LostStorageError, masked
 from attendc.explore.study import Proposal, Study, open_study
 from attendc.explore.trial import Trial
 from attendc.explore.worker import Work, name_of_this_process, work_on
@@ -31,6 +33,7 @@ def explore(prepared: Prepared, context: Context, look: Look | None = None) -> N
 
     Raises:
         UsageError: if the study cannot be opened or has other settings, or no design holds the constraints.
+        OutputError: if the database is gone.
         AttendcError: if trainings fail.
     """
     request = prepared.request
@@ -47,6 +50,11 @@ def explore(prepared: Prepared, context: Context, look: Look | None = None) -> N
             wanted = _proposals(ablations_of(best, prepared.search))
             with closing(_open_ablations(prepared, best)) as study:
                 work_on(study, prepared.search, Work(len(wanted), until, wanted, propose=False, say=context.say))
+    except LostStorageError as e:
+        raise OutputError(
+            f"the study at {masked(request.url)} does not answer any more: {type(e.__cause__ or e).__name__}",
+            hint="The same command again goes on with it",
+        ) from e
     finally:
         torch.set_num_threads(threads)
 
