@@ -111,7 +111,9 @@ checkpoint_options = options(
     click.option("--mean", default="", metavar="A,B,C", help="Per channel in 0..1; or one for all."),
     click.option("--std", default="", metavar="A,B,C", help="Per channel in 0..1; or one for all."),
     click.option("--fit", type=click.Choice(["pad", "resize", "crop", "none"]), help="How images get their size."),
-    click.option("--data", default="", help="Built-in set, folder, shards, or .npz.  [default: as the checkpoint says]"),
+    click.option(
+        "--data", default="", help="Built-in set, folder, shards, or .npz.  [default: as the checkpoint says]"
+    ),
 )
 
 
