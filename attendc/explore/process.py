@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,8 +57,9 @@ class Workers:
     def stop(self) -> None:
         """Let them hand their trials back and end."""
         for process in self.processes:
-            if process.stdin is not None and process.poll() is None:
-                process.stdin.close()
+            if process.stdin is not None:
+                with suppress(BrokenPipeError):  # it has ended already
+                    process.stdin.close()
         until = time.monotonic() + _SECONDS_TO_STOP
         for process in self.processes:
             try:
