@@ -102,8 +102,3 @@ def resnet18(classes: int = 10, in_channels: int = 3) -> nn.Module:
 def mobilenetv3_small(classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Depthwise convolutions, squeeze-and-excitation, hardswish; half as wide as in arXiv 1905.02244."""
     return timm_model("mobilenetv3_small_050", classes, in_channels)
-
-
-def efficientnet_lite0(classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """Inverted residual blocks with ReLU6."""
-    return timm_model("efficientnet_lite0", classes, in_channels)

@@ -68,8 +68,7 @@ def columns() -> nn.Module:
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {
-    "AttendNeXt": lambda: settle(tiny()),
-    "wider columns": lambda: settle(tiny(widths=[8, 16, 16, 16], depths=[1, 2, 1, 1], columns=4, stem_width=16)),
+    "AttendNeXt": lambda: settle(tiny(widths=[8, 16, 16, 16], depths=[1, 2, 1, 1], columns=4, stem_width=16)),
     "mixed": mixed,
     "columns": columns,
     "depthwise": bottleneck,
@@ -95,7 +94,7 @@ def test_removing_channels_of_any_group_equals_silencing_them(name: str) -> None
 
 
 def test_all_groups_at_once_equal_all_silenced() -> None:
-    net, x = NETS["wider columns"]().double(), image(8).double()
+    net, x = NETS["AttendNeXt"]().double(), image(8).double()
     pruned, quiet = copy.deepcopy(net), net
     for group in find_dependencies(net, x[:1]).groups:
         kept = some_of_each_column(group)
