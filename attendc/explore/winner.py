@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import yaml
 
 from attendc.explore.candidate import Candidate
+from attendc.models.attendnext import AttendNeXtConfig
+from attendc.models.layout import layout
 
-__all__ = ["preset_yaml"]
+__all__ = ["plainly", "preset_yaml"]
+
+_PRACTICES = ("downsample", "attention", "mix")
+
+
+def plainly(candidate: Candidate) -> Candidate:
+    """Return the design with the family's own word for each practice, where that changes no layer.
+
+    With one block a stage, attention in every block is attention at stage entry.
+    """
+    for name in _PRACTICES:
+        config = replace(candidate.config, **{name: getattr(AttendNeXtConfig(), name)})
+        if layout(config, candidate.height, candidate.width) == layout(
+            candidate.config, candidate.height, candidate.width
+        ):
+            candidate = replace(candidate, config=config)
+    return candidate
 
 
 def preset_yaml(candidate: Candidate, comment: Sequence[str] = ()) -> str:

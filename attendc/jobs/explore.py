@@ -18,7 +18,7 @@ from attendc.explore.request import STUDY_FILE, ExploreRequest, Prepared, prepar
 from attendc.explore.result import result_of
 from attendc.explore.storage import check_storage
 from attendc.explore.trial import Trial
-from attendc.explore.winner import preset_yaml
+from attendc.explore.winner import plainly, preset_yaml
 from attendc.files import check_writable
 from attendc.jobs.outputs import write_together
 from attendc.report.explore import render_exploration
@@ -157,4 +157,4 @@ def _preset(result: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
         f"{trial['params']:,} parameters, {trial['macs']:,} MACs, {cost},",
         f"accuracy {trial['accuracy']:.2%} on held-out images of {result['data']} after {result['epochs']} epochs.",
     )
-    return preset_yaml(candidate_from(trial["candidate"]), told)
+    return preset_yaml(plainly(candidate_from(trial["candidate"])), told)

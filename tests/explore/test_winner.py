@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from attendc.explore.candidate import Candidate
-from attendc.explore.winner import preset_yaml
+from attendc.explore.winner import plainly, preset_yaml
 from attendc.models.attendnext import PRESETS, AttendNeXtConfig
 from attendc.models.preset_file import read_preset
 
@@ -39,3 +39,11 @@ def test_what_is_said_of_it_stands_above_as_a_comment() -> None:
     text = preset_yaml(NANO, ["Found by attendc explore", "", "two\nlines: 1"])
     assert text.startswith("# Found by attendc explore\n#\n# two\n# lines: 1\nfamily: attendnext\n")
     assert yaml.safe_load(text) == yaml.safe_load(preset_yaml(NANO))
+
+
+def test_attention_in_every_block_of_one_is_attention_at_stage_entry() -> None:
+    def nano(attention: str, *depths: int) -> Candidate:
+        return Candidate(dataclasses.replace(NANO.config, attention=attention, depths=depths), 32, 32)
+
+    assert plainly(nano("every", 1, 1, 1, 1)) == nano("entry", 1, 1, 1, 1)
+    assert plainly(nano("every", 1, 2, 1, 1)) == nano("every", 1, 2, 1, 1)
