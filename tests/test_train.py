@@ -20,7 +20,7 @@ from attendc.context import Advance, Context
 from attendc.data.images import Dataset, Images, take
 from attendc.data.preprocess import batches
 from attendc.errors import CheckpointError, DataError, UsageError
-from attendc.train import Task, TrainOptions, TrainResult, accuracy, hold_out, learning_rate, train
+from attendc.train import Task, TrainOptions, TrainResult, accuracy, learning_rate, train
 
 FEW = TrainOptions(epochs=2, batch_size=8, lr=1e-2, save_every=3)  # 40 images: 5 steps an epoch
 
@@ -364,44 +364,3 @@ def test_the_teacher_is_not_changed(task: Task) -> None:
 def test_distillation_without_a_teacher_is_refused(task: Task) -> None:
     with pytest.raises(UsageError, match=r"distill is 0\.5, but there is no teacher"):
         trained(linear(), task, distill=0.5)
-
-
-# Accuracy
-
-
-def test_a_net_that_always_says_one_class_is_right_once_in_ten(mini: Dataset) -> None:
-    model = linear()
-    model[1].weight.data.zero_()
-    model[1].bias.data = torch.eye(10)[3]
-    assert accuracy(model, some(mini.test, 7), PREPROCESS) == 0.1
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_accuracy_does_not_depend_on_the_batches(task: Task, batch_size: int) -> None:
-    expected = accuracy(tiny(), task.val, PREPROCESS)
-    assert accuracy(tiny(), task.val, PREPROCESS, batch_size=batch_size) == expected
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_measuring_keeps_the_mode_and_the_statistics(task: Task, *, training: bool) -> None:
-    model = tiny().train(training)
-    accuracy(model, task.val, PREPROCESS)
-    assert model.training is training
-    assert equal(model.state_dict(), tiny().state_dict())
-
-
-# Held-out images
-
-
-@pytest.mark.parametrize(("part", "expected"), [(0.05, 2), (0.25, 10), (0.001, 1)])
-def test_held_out_images_are_disjoint_from_the_rest_and_none_is_lost(task: Task, part: float, expected: int) -> None:
-    numbered = Images(lambda wanted: [np.full((1, 1, 1), i, np.uint8) for i in wanted], np.arange(40))
-    rest, held = hold_out(numbered, part, seed=0)
-    assert (len(rest), len(held)) == (40 - expected, expected)
-    assert sorted([*rest.targets, *held.targets]) == list(range(40))
-    assert [int(p[0, 0, 0]) for p in held.read(range(expected))] == held.targets.tolist()
-
-
-def test_the_seed_draws_what_is_held_out(task: Task) -> None:
-    drawn = [hold_out(Images(task.train.read, np.arange(40)), 0.25, seed=s)[1].targets.tolist() for s in (1, 1, 2)]
-    assert drawn[0] == drawn[1] != drawn[2]
