@@ -11,7 +11,7 @@ SOURCES := attendc tests scripts examples benchmarks
 .PHONY: demo test test-fast lint format wheel-smoke clean
 
 demo: $(PRODUCT)
-	$(BIN)/attendc quantize examples/attendnext_nano.safetensors --int8 -o runs/demo --force
+	$(BIN)/attendc quantize examples/attendnext_pico.safetensors --int8 -o runs/demo --force
 
 # A worker for each core, each with one thread; a file's tests stay together, since they share what is expensive.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile

@@ -4,7 +4,7 @@ The steps, on networks in memory:
 
     import attendc
 
-    opened = attendc.load_checkpoint("examples/attendnext_nano.safetensors")
+    opened = attendc.load_checkpoint("examples/attendnext_pico.safetensors")
     smaller = attendc.prune(opened, attendc.PruneConfig(macs=0.5))
     quantized = attendc.quantize(smaller.opened, attendc.QuantizeConfig(mode="qat"))
     files = attendc.convert(quantized, "out")

@@ -1,6 +1,6 @@
 """The main job from a script, for a job of MLOps: run a recipe, look at the proof, and decide.
 
-    python examples/quantize.py examples/attendnext_nano.safetensors runs/from-script
+    python examples/quantize.py examples/attendnext_pico.safetensors runs/from-script
 
 Gates that fail raise `attendc.errors.AttendcError`s with the exit codes of the command line. Started again, it goes on
 where it was stopped, and what was done before is not done again.

@@ -21,7 +21,7 @@ def test_the_blocks_of_the_python_page_run_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "examples").mkdir()
-    shutil.copy(ROOT / "examples" / "attendnext_nano.safetensors", tmp_path / "examples")
+    shutil.copy(ROOT / "examples" / "attendnext_pico.safetensors", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     known: dict[str, Any] = {}
     blocks = BLOCK.findall((ROOT / "docs" / "python.md").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
@@ -20,12 +21,17 @@ import yaml
 from nets import NANO
 
 from attendc.cli.main import cli, main
+from attendc.explore.candidate import Candidate, candidate_from
+from attendc.explore.cost import cost_of
+from attendc.explore.winner import plainly
 from attendc.jobs.inspect import inspect_file
+from attendc.models.preset_file import read_preset
 from attendc.opening import CheckpointRequest
 from attendc.reader.load import load_recipe
 from attendc.targets import FORMATS
 
 EXAMPLES = NANO.parent
+PICO = EXAMPLES / "attendnext_pico.safetensors"
 ROOT = EXAMPLES.parent
 CI = EXAMPLES / "ci.sh"
 
@@ -74,12 +80,41 @@ def check(manifest: dict[str, Any]) -> None:
     assert manifest["model"]["params"] == 4_652_008  # as published for EfficientNet-Lite0
 
 
-def test_the_shipped_checkpoint_is_small_and_says_how_well_it_does() -> None:
-    assert NANO.stat().st_size < 1_000_000
-    found = inspect_file(CheckpointRequest(NANO))
+@pytest.mark.parametrize("path", [NANO, PICO], ids=["nano", "pico"])
+def test_a_shipped_checkpoint_is_small_and_says_how_well_it_does(path: Path) -> None:
+    assert path.stat().st_size < 1_000_000
+    found = inspect_file(CheckpointRequest(path))
     assert found["params"] <= 200_000
-    step = found["spec"]["history"][-1]
-    assert step["test_accuracy"] >= 0.915
+    assert reached(path) >= 0.94
+
+
+def test_what_exploration_found_is_as_accurate_as_nano_at_0_7_of_its_instructions() -> None:
+    # Two standard errors of the difference of two accuracies p of 10,000 images: 2 sqrt(2 p (1 - p) / 10,000).
+    accuracy = reached(NANO)
+    assert reached(PICO) > accuracy - 2 * math.sqrt(2 * accuracy * (1 - accuracy) / 10_000)
+    nano, pico = (cost_of(design(path), ["cortex-a76"]).instructions["cortex-a76"] for path in (NANO, PICO))
+    assert pico < 0.7 * nano
+
+
+def test_the_preset_that_ships_is_the_design_of_its_checkpoint_and_of_the_exploration() -> None:
+    preset = read_preset(PICO.with_suffix(".yaml"))
+    assert Candidate(preset.config, preset.height, preset.width) == design(PICO)
+    told = json.loads((ROOT / "docs" / "explored.json").read_text())
+    winner = next(trial for trial in told["trials"] if trial["number"] == told["winner"])
+    assert plainly(candidate_from(winner["candidate"])) == design(PICO)
+
+
+def reached(path: Path) -> float:
+    """Return the accuracy on the 10,000 test images that the checkpoint tells."""
+    last = inspect_file(CheckpointRequest(path))["spec"]["history"][-1]
+    assert last["test_images"] == 10_000
+    return float(last["test_accuracy"])
+
+
+def design(path: Path) -> Candidate:
+    spec = inspect_file(CheckpointRequest(path))["spec"]
+    size = [spec["preprocess"][side] for side in ("height", "width")]
+    return candidate_from({**spec["architecture"]["args"], "input_size": size})
 
 
 # A job of CI

@@ -68,7 +68,7 @@ def analyze_command(checkpoint: Path, **given: Any) -> None:
     ($ATTENDC_CACHE, or attendc in $XDG_CACHE_HOME), where attendc prune --sensitivity finds it.
 
     \b
-    attendc analyze examples/attendnext_nano.safetensors --sensitivity -o sensitivity.svg
+    attendc analyze examples/attendnext_pico.safetensors --sensitivity -o sensitivity.svg
     """  # noqa: D301 - \b is for click: keep these lines
     if not given.pop("sensitivity"):
         raise UsageError("say what to analyze", hint="Add --sensitivity (the only analysis so far)")

@@ -44,7 +44,7 @@ def cli() -> None:
 
     \b
     Start here:
-      attendc quantize examples/attendnext_nano.safetensors --int8
+      attendc quantize examples/attendnext_pico.safetensors --int8
     Exit codes: 0 ok, 1 internal, 2 usage, 3 checkpoint or model, 4 data, 5 cannot be converted,
     6 parity, 7 accuracy, 8 budget, 130 interrupted.
     """  # noqa: D301 - \b is for click: keep these lines

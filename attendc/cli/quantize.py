@@ -105,8 +105,8 @@ def quantize_command(checkpoint: Path | None, **given: Any) -> None:
     """Quantize CHECKPOINT and write proven artefacts into a folder; or a --model without one, to see what it costs.
 
     \b
-    attendc quantize examples/attendnext_nano.safetensors --int8
-    attendc quantize examples/attendnext_nano.safetensors --int8 --prune macs=0.5 --qat
+    attendc quantize examples/attendnext_pico.safetensors --int8
+    attendc quantize examples/attendnext_pico.safetensors --int8 --prune macs=0.5 --qat
     attendc quantize my.pt --int8 --qat --model package.module:factory --data images/ --mean 0.5 --std 0.25
     attendc quantize --int8 --model attendnext --classes 1000 --calib random --no-verify
     """  # noqa: D301 - \b is for click: keep these lines

@@ -29,8 +29,8 @@ def verify_command(folder: Path, **given: Any) -> None:
     """Prove FOLDER again: run every artefact on real images and read every scale and integer back.
 
     \b
-    attendc verify runs/attendnext_nano-int8
-    attendc verify runs/attendnext_nano-int8 --on cortex-a72,cortex-a76 --images 500
+    attendc verify runs/attendnext_pico-int8
+    attendc verify runs/attendnext_pico-int8 --on cortex-a72,cortex-a76 --images 500
     """  # noqa: D301 - \b is for click: keep these lines
     with session(given) as (console, context):
         from attendc import VerifyRequest, check_verification, prove_folder, verify_recipe

@@ -36,7 +36,7 @@ _VARIANTS = """\
 
 
 def recipe_template(
-    checkpoint: str = "examples/attendnext_nano.safetensors", stages: Mapping[str, type] = CONFIGS
+    checkpoint: str = "examples/attendnext_pico.safetensors", stages: Mapping[str, type] = CONFIGS
 ) -> str:
     """Return a recipe with every field, its help and its default, which loads without a fault."""
     head = defaults_of(Head)

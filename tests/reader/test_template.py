@@ -16,7 +16,7 @@ TEMPLATE = recipe_template()
 
 def test_it_loads_as_it_is() -> None:
     recipe = recipe_from_text(TEMPLATE)
-    assert recipe.model.checkpoint == "examples/attendnext_nano.safetensors"
+    assert recipe.model.checkpoint == "examples/attendnext_pico.safetensors"
     assert [entry.step for entry in recipe.stages] == ["quantize", "convert", "verify"]
     assert [entry.config for entry in recipe.stages] == [CONFIGS[entry.step]() for entry in recipe.stages]
 
