@@ -5,7 +5,8 @@ The rules, each of which follows from the list of trials alone, so that no proce
 2. Who trains it first gives a sign of life and then takes it, which only one process can.
 3. Of two live trials with the same design, the one with the lower number is trained and the other withdrawn. Numbers
    are given in the order of writing, so each process sees every lower number when it looks after its own write.
-4. Of the live trials in the order of their numbers, the first N are trained: so exactly N get done.
+4. Of the live trials in the order of their numbers, the first N are trained: so exactly N get done. A trial that is
+   tried again keeps the place of the killed one, so that no later design takes it.
 5. A running trial without a sign of life counts as killed: it fails, and its design waits again under a new number
    (`retry_of`), at most `MOST_RETRIES` times. Until that number is written the killed one counts as live.
 """
@@ -291,9 +292,17 @@ def _orphans(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _live(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that count towards N, by number."""
+    """Return the trials that count towards N, by number; one that is tried again keeps the place that it had first."""
     orphans = {t.number for t in _orphans(trials)}
-    return [t for t in trials if t.state != TrialState.FAIL or t.number in orphans]
+    of = {t.number: t.user_attrs.get("retry_of") for t in trials}
+
+    def place(number: int) -> int:
+        before = of[number]
+        return number if before is None else place(before)
+
+    return sorted(
+        (t for t in trials if t.state != TrialState.FAIL or t.number in orphans), key=lambda t: place(t.number)
+    )
 
 
 def open_study(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from attendc.explore.request import ExploreRequest, prepare
 from attendc.explore.storage import Heartbeat
 from attendc.explore.trial import Trial
 
-__all__ = ["SPACE", "dies_at", "expect_each_done_once", "request", "start", "trials_of"]
+__all__ = ["SPACE", "DiesAt", "expect_each_done_once", "request", "start", "together", "trials_of"]
 
 SPACE = """
 version: 1
@@ -56,29 +56,36 @@ def request(folder: Path, data: Path, **given: Any) -> ExploreRequest:
     return ExploreRequest(folder / "out", **{**usual, **given})
 
 
-def start(wanted: ExploreRequest, say: Callable[[str], None] = print) -> BaseProcess:
-    """Start a process that works on the study, as one on another computer would."""
+def together(count: int) -> Barrier:
+    """Return where so many processes wait for each other before they take their first trial."""
+    return multiprocessing.get_context("spawn").Barrier(count, timeout=120)
 
-    def work() -> None:
-        context = Context(say=say)
-        explore(prepare(wanted, context), context)
 
-    process = multiprocessing.get_context("fork").Process(target=work)
+def start(wanted: ExploreRequest, say: Callable[[str], None] = print, barrier: Barrier | None = None) -> BaseProcess:
+    """Start a process that works on the study, as one on another computer would; `say` must be such as can be sent."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=(wanted, say, barrier))
     process.start()
     return process
 
 
-def dies_at(count: int) -> Callable[[str], None]:
-    """Return what kills its process as soon as that has taken its trial number `count`, and trains it."""
-    told = 0
+def work(wanted: ExploreRequest, say: Callable[[str], None], barrier: Barrier | None) -> None:
+    context = Context(say=say)
+    prepared = prepare(wanted, context)
+    if barrier is not None:
+        barrier.wait()
+    explore(prepared, context)
 
-    def say(text: str) -> None:
-        nonlocal told
-        told += "parameters" in text  # said of a trial that has just been taken
-        if told == count:
+
+class DiesAt:
+    """What kills its process as soon as that has taken its trial number `count`, and trains it."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.told = count, 0
+
+    def __call__(self, text: str) -> None:
+        self.told += "parameters" in text  # said of a trial that has just been taken
+        if self.told == self.count:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    return say
 
 
 def trials_of(wanted: ExploreRequest) -> tuple[Trial, ...]:
@@ -88,10 +95,12 @@ def trials_of(wanted: ExploreRequest) -> tuple[Trial, ...]:
 
 
 def expect_each_done_once(trials: tuple[Trial, ...], count: int) -> None:
-    """Expect that `count` trials are done, no design twice, and that none is left behind."""
-    assert Counter(t.state for t in trials) - Counter(failed=len(trials)) == Counter(
-        complete=sum(t.state == "complete" for t in trials), pruned=sum(t.state == "pruned" for t in trials)
-    )
+    """Expect that `count` trials are done, no design twice, and that nothing that was begun is left behind.
+
+    Two processes that draw at the same moment may draw one design more than is due; it waits for a larger count.
+    """
+    begun = [t.state for t in trials if t.state != "waiting" or t.retry_of is not None]
+    assert set(begun) <= {"complete", "pruned", "failed"}, begun
     done = [str(t.candidate) for t in trials if t.done]
     assert len(done) == count
     assert len(set(done)) == count

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from explore.postgresql import PASSWORD
-from explore.small_study import dies_at, expect_each_done_once, request, start, trials_of
+from explore.small_study import DiesAt, expect_each_done_once, request, start, together, trials_of
 
 from attendc.context import Context
 from attendc.errors import UsageError
@@ -21,10 +21,11 @@ def test_what_killed_processes_had_is_done_by_others_and_nothing_twice(
     postgresql: str, tmp_path: Path, small_npz: Path
 ) -> None:
     wanted = request(tmp_path, small_npz, storage=postgresql, trials=14)
-    doomed = [start(wanted, dies_at(1)), start(wanted, dies_at(3))]
-    others = [start(wanted), start(wanted)]
+    barrier = together(4)
+    doomed = [start(wanted, DiesAt(1), barrier), start(wanted, DiesAt(2), barrier)]
+    others = [start(wanted, barrier=barrier), start(wanted, barrier=barrier)]
     for process in (*doomed, *others):
-        process.join(60)
+        process.join(180)
     assert [p.exitcode for p in (*doomed, *others)] == [-9, -9, 0, 0]
 
     trials = trials_of(wanted)

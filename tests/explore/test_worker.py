@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from explore.small_study import dies_at, expect_each_done_once, request, start, trials_of
+from explore.small_study import DiesAt, expect_each_done_once, request, start, together, trials_of
 
 from attendc.context import Context
 from attendc.data.images import Images
@@ -106,7 +106,7 @@ def test_three_trainings_that_fail_one_after_another_end_it(wanted: ExploreReque
 
 @pytest.mark.slow
 def test_a_process_waits_for_the_trial_of_a_killed_one_and_does_it(wanted: ExploreRequest) -> None:
-    doomed = start(dataclasses.replace(wanted, trials=1), dies_at(1))
+    doomed = start(dataclasses.replace(wanted, trials=1), DiesAt(1))
     doomed.join(30)
     assert [t.state for t in trials_of(wanted)] == ["running"]
     started = time.monotonic()
@@ -119,7 +119,8 @@ def test_a_process_waits_for_the_trial_of_a_killed_one_and_does_it(wanted: Explo
 @pytest.mark.slow
 def test_two_processes_on_a_file_and_one_that_is_killed(wanted: ExploreRequest) -> None:
     ten = dataclasses.replace(wanted, trials=10)
-    processes = [start(ten, dies_at(2)), start(ten)]
+    barrier = together(2)
+    processes = [start(ten, DiesAt(2), barrier), start(ten, barrier=barrier)]
     for process in processes:
         process.join(60)
     assert [p.exitcode for p in processes] == [-9, 0]
