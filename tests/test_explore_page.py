@@ -39,7 +39,7 @@ def test_every_command_is_understood(line: str) -> None:
 
 
 def test_there_are_commands_to_understand() -> None:
-    assert len(COMMANDS) == 5
+    assert len(COMMANDS) == 6
 
 
 def test_the_space_is_one(tmp_path: Path) -> None:
