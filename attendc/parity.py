@@ -19,7 +19,7 @@ from attendc.context import Context
 from attendc.data.images import Images
 from attendc.data.preprocess import batches
 from attendc.errors import ConversionError
-from attendc.gates import check_verification
+from attendc.gates import check_verification, points_lost
 from attendc.metrics import count_macs, distance_in_steps, sqnr_db, top1_accuracy, top1_agreement
 from attendc.on_cores import BytesOnCore, check_files, compare_bytes, run_on_cores
 from attendc.qdq import output_params
@@ -256,7 +256,7 @@ def _accuracy_failures(reached: Mapping[str, float], images: int, gates: Gates) 
     """Return a sentence for each quantized artefact, and the graph, that lost more than allowed against float."""
     failures = []
     for name, value in reached.items():
-        drop = 100 * (reached[FLOAT] - value)
+        drop = points_lost(reached[FLOAT], value)
         if is_quantized(name) and name != WITNESS and drop > gates.max_drop_points:
             failures.append(
                 f"{name} reaches {value:.2%} of {images} images, float {reached[FLOAT]:.2%}: "

@@ -124,6 +124,17 @@ def test_layers_whose_names_read_like_a_sentence_hide_no_failure() -> None:
     assert [r.name for r in rows if not r.passed] == ["integer weights as in the graph"]
 
 
+def test_just_as_many_points_may_be_lost_as_are_allowed() -> None:
+    reached = {FLOAT: 0.93, GRAPH: 0.92}  # 100 * (0.93 - 0.92) is 1.0000000000000009
+    assert _accuracy_failures(reached, 100, Gates(0.99, 1.0)) == []
+    (row,) = gate_rows(
+        a_report(pairs=[], scales_equal=None, weights_equal=None, accuracy=reached), min_agreement=0.99, max_drop=1.0
+    )
+    assert (row.value, row.passed) == (1.0, True)
+    (told,) = _accuracy_failures(reached, 100, Gates(0.99, 0.99))
+    assert told == "graph reaches 92.00% of 100 images, float 93.00%: 1.00 points lost, 0.99 allowed"
+
+
 def test_parity_comes_before_accuracy() -> None:
     with pytest.raises(ParityError, match=r"^x; y\. "):
         check_verification(a_report(failures=["x", "y"], accuracy_failures=["z"]))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from attendc.errors import UsageError
+from attendc.gates import points_lost
 from attendc.report.facts import accuracies, verdict
 from attendc.report.words import percent
 from attendc.targets import FLOAT, WITNESS
@@ -119,8 +120,7 @@ def _against(first: Entry, other: Entry) -> Entry:
         other.bytes,
         other.accuracy,
         (other.bytes or 0) - (first.bytes or 0) if bytes_known else None,
-        # Without the noise of floats: 94.6 % to 93.6 % is one point.
-        round(100 * ((other.accuracy or 0.0) - (first.accuracy or 0.0)), 6) if measured else None,
+        0.0 - points_lost(first.accuracy or 0.0, other.accuracy or 0.0) if measured else None,
     )
 
 

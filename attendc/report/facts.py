@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal
 
+from attendc.gates import points_lost
 from attendc.targets import FLOAT, REFERENCES, core_of_runner, family_of
 
 __all__ = [
@@ -190,7 +191,7 @@ def _artefact(manifest: Mapping[str, Any], file: str, entry: Mapping[str, Any]) 
         sha256=str(entry.get("sha256") or ""),
         accuracy=accuracy,
         images=None if accuracy is None else images_of(manifest, name),
-        drop=None if accuracy is None or FLOAT not in reached else 100 * (reached[FLOAT] - accuracy),
+        drop=None if accuracy is None or FLOAT not in reached else points_lost(reached[FLOAT], accuracy),
         agreement_float=_agreement(manifest, FLOAT, name),
         agreement_source=_agreement(manifest, source, name),
         source=source,
