@@ -21,6 +21,7 @@ TESTED_PACKAGES: Mapping[str, str] = {
     "onnxruntime": "1.32.0",
     "onnxscript": "0.7.2",
     "onnxsim": "0.8.1",
+    "optuna": "5.0.0",
     "pillow": "13.0.0",
     "pydantic": "2.11.10",
     "PyYAML": "6.0.3",
@@ -30,4 +31,5 @@ TESTED_PACKAGES: Mapping[str, str] = {
     "torch": "2.13.0",
     "torch-pruning": "1.6.1",
     "torchao": "0.18.0",
+    "webdataset": "1.0.2",
 }

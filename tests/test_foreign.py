@@ -12,7 +12,7 @@ from torch import nn
 from attendc.models.registry import build
 from attendc.types import Architecture
 
-BLOCKS = {"resnet18": nn.MaxPool2d, "mobilenetv3_small": nn.Hardswish, "efficientnet_lite0": nn.ReLU6}
+BLOCKS = {"resnet18": nn.MaxPool2d, "mobilenetv3_small": nn.Hardswish}
 
 
 @pytest.mark.parametrize("name", BLOCKS)

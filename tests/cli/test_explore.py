@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from explore.small_study import SPACE
+from explore.small_study import SPACE, expect_each_done_once
 
 from attendc.cli.main import main
+from attendc.explore.trial import Trial
 
 Explore = Callable[..., int]
 
@@ -163,10 +164,7 @@ def test_killed_and_typed_again_it_goes_on_and_several_processes_share_it(words:
     killed.wait()
     done = subprocess.run([*command, "--jobs=2", "--json"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    trials = json.loads(done.stdout)["trials"]
-    finished = [json.dumps(t["candidate"]) for t in trials if t["state"] in ("complete", "pruned")]
-    assert len(finished) == len(set(finished)) == 4
-    assert {t["state"] for t in trials} <= {"complete", "pruned", "failed"}
+    expect_each_done_once(tuple(Trial(**t) for t in json.loads(done.stdout)["trials"]), 4)
 
 
 def wait_for(file: Path, text: str) -> None:
