@@ -38,7 +38,7 @@ class Work:
         trials: to be done in all, by all processes.
         until: seconds of `time.monotonic` after which no new trial is begun; None: never.
         first: trials that the study begins with, if they are not there yet.
-        propose: what gives the next one, of those done so far; None where there are only those of `first`.
+        propose: whether new ones are drawn; else there are only those of `first`.
         say: told in a line what happens.
         look: called with all trials whenever something may have changed.
     """
@@ -74,9 +74,10 @@ def work_on(study: Study, search: Search, work: Work) -> None:
     """
     errors = 0
     exhausted = not work.propose
+    if not work.is_over:
+        _begin(study, work)
     while not work.is_over:
         study.repair()
-        _begin(study, work)
         work.look(study.trials())
         claimed = study.claim(work.trials)
         if claimed is not None:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import FrozenTrial
 
 from attendc.errors import UsageError
 from attendc.explore.storage import Heartbeat
 from attendc.explore.study import Proposal, Study, TakenOverError, open_study
 
 Join = Callable[..., Study]
+DEAD_AFTER = Heartbeat(1, 1)
+"""The clock of SQLite has whole seconds: a process that says nothing for two and a bit is dead."""
 
 
 @pytest.fixture
@@ -111,14 +114,19 @@ def test_a_trial_handed_back_waits_for_anybody(join: Join) -> None:
     assert (again.number, other.trials()[0].worker) == (0, "there:2")
 
 
+def taken_and_left(study: Study, count: int) -> FrozenTrial:
+    """Take a trial, and let its process seem dead."""
+    taken = study.claim(count)
+    assert taken is not None
+    time.sleep(2.2)
+    return taken
+
+
 @pytest.mark.slow
 def test_a_trial_without_signs_of_life_is_tried_again_and_its_old_process_drops_it(join: Join) -> None:
-    beat = Heartbeat(1, 1)
-    slow, other = join("slow:1", heartbeat=beat), join("there:2", heartbeat=beat)
+    slow, other = join("slow:1", heartbeat=DEAD_AFTER), join("there:2", heartbeat=DEAD_AFTER)
     slow.add(proposal("a"))
-    taken = slow.claim(1)
-    assert taken is not None
-    time.sleep(2.2)  # the clock of SQLite has whole seconds
+    taken = taken_and_left(slow, 1)
     other.repair()
     again = other.claim(1)
     assert again is not None
@@ -129,6 +137,25 @@ def test_a_trial_without_signs_of_life_is_tried_again_and_its_old_process_drops_
         slow.write(taken, rungs=[{"epochs": 1, "accuracy": 1.0}])
     with pytest.raises(TakenOverError):
         slow.finish(taken, "complete", [1.0])
+
+
+@pytest.mark.slow
+def test_a_design_that_is_tried_again_keeps_its_place_before_a_surplus_one(join: Join) -> None:
+    """Two are due and three were drawn: were the retry, number 3, the last, the third would be done instead of it."""
+    study = join(heartbeat=DEAD_AFTER)
+    for key in "abc":
+        study.add(proposal(key))
+    assert taken_and_left(study, 2).number == 0
+    study.repair()
+    taken = [study.claim(2), study.claim(2)]
+    assert [(t.number, t.user_attrs["key"]) for t in taken if t is not None] == [(3, "a"), (1, "b")]
+    assert study.claim(2) is None
+    assert [(t.number, t.state) for t in study.trials()] == [
+        (0, "failed"),
+        (1, "running"),
+        (2, "waiting"),
+        (3, "running"),
+    ]
 
 
 @pytest.mark.slow
@@ -147,11 +174,10 @@ def test_signs_of_life_keep_a_trial(join: Join) -> None:
 @pytest.mark.slow
 def test_a_design_that_kills_every_process_is_given_up(join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("attendc.explore.study.MOST_RETRIES", 1)
-    study = join(heartbeat=Heartbeat(1, 1))
+    study = join(heartbeat=DEAD_AFTER)
     study.add(proposal("a"))
     for _ in range(2):
-        assert study.claim(1) is not None
-        time.sleep(2.2)
+        taken_and_left(study, 1)
         study.repair()
     assert study.claim(1) is None
     assert [t.state for t in study.trials()] == ["failed", "failed"]
