@@ -15,7 +15,7 @@ from torch import nn
 
 from attendc.checkpoint import Weights
 from attendc.models.attendnext import PRESETS, attendnext_from_config
-from attendc.models.registry import PRESET_INPUTS
+from attendc.models.registry import input_of
 from attendc.opening import Opened
 from attendc.types import Architecture, Preprocess, Spec
 
@@ -64,7 +64,7 @@ def opened(network: Network) -> Opened:
 
 def member(preset: str, name: str = "", *, size: int | None = None, **changes: object) -> Network:
     """Return a preset, or what becomes of it by some changes, at its own resolution unless `size` is given."""
-    channels, height, _ = PRESET_INPUTS.get(preset, (3, 224, 224))
+    channels, height, _ = input_of(preset)
 
     def make() -> nn.Module:
         torch.manual_seed(0)

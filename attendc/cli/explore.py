@@ -66,7 +66,7 @@ _study_options = options(
     type=click.Choice(["synthesis", "pareto"]),
     help="Maximise U, or accuracy against instructions.",
 )
-@click.option("--baseline", default="", metavar="PRESET", help="Trained first, by the same protocol.")
+@click.option("--baseline", default="", metavar="PRESET", help="Or its .yaml: trained first, by the same protocol.")
 @click.option("--data", default="fashion-mnist-mini", show_default=True, help="Built-in set, folder, shards, or .npz.")
 @click.option(
     "--hold-out",

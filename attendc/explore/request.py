@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from attendc.context import Context
 from attendc.data.sources import load_dataset
-from attendc.errors import UsageError
 from attendc.explore.budget import parse_budgets
 from attendc.explore.candidate import Candidate
 from attendc.explore.constraints import judge
@@ -21,8 +20,7 @@ from attendc.explore.space import read_space
 from attendc.explore.storage import Heartbeat
 from attendc.explore.study import Proposal
 from attendc.explore.worker import name_of_this_process
-from attendc.models.attendnext import PRESETS
-from attendc.models.registry import PRESET_INPUTS
+from attendc.models.registry import config_of, input_of
 from attendc.stages.train_config import DEFAULT_DATA
 
 __all__ = ["STUDY_FILE", "ExploreRequest", "Prepared", "prepare"]
@@ -44,7 +42,7 @@ class ExploreRequest:
         epochs: of a training that is not stopped early.
         budgets: limits as `cortex-a76:2.7M`; empty: those of the space.
         search: `synthesis` or `pareto`.
-        baseline: a preset that is trained first and that limits may be parts of; empty: none.
+        baseline: a preset, or a .yaml with one, that is trained first and that limits may be parts of; empty: none.
         data: what to train on; only its training images are looked at.
         hold_out: part of the training images that accuracy is measured on.
         candidates: designs that are drawn for each trial and ranked by a proxy.
@@ -113,7 +111,7 @@ def prepare(request: ExploreRequest, context: Context) -> Prepared:
 
     Raises:
         RecipeError: if the space has faults.
-        UsageError: if a budget or the baseline is none.
+        UsageError: if a budget or the baseline is none, or the file of the baseline has faults.
         DataError: if the data is missing.
     """
     space = read_space(request.space)
@@ -136,7 +134,7 @@ def prepare(request: ExploreRequest, context: Context) -> Prepared:
         "budget": budget.as_dict(),
         "core": goal.core,
         "candidates": request.candidates,
-        "baseline": request.baseline,
+        "baseline": None if baseline is None else baseline.as_dict(),
     }
     return Prepared(request, search, settings, _first(baseline, search))
 
@@ -151,11 +149,8 @@ def _salt(request: ExploreRequest) -> int:
 
 
 def _baseline(name: str, classes: int, channels: int) -> Candidate:
-    if name not in PRESETS:
-        raise UsageError(f"--baseline {name} is no preset", hint=f"Presets: {', '.join(PRESETS)}")
-    config = asdict(PRESETS[name]) | {"classes": classes, "in_channels": channels}
-    _, height, width = PRESET_INPUTS.get(name, (3, 224, 224))
-    return Candidate(type(PRESETS[name])(**config), height, width)
+    _, height, width = input_of(name)
+    return Candidate(replace(config_of(name), classes=classes, in_channels=channels), height, width)
 
 
 def _first(baseline: Candidate | None, search: Search) -> tuple[Proposal, ...]:

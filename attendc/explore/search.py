@@ -175,10 +175,11 @@ def _first(
     if not found:
         return None
     by = best_proxy(trials)
-    told = {k: {**f, "proxies": search.protocol.proxies(candidate_from(f["candidate"]))} for k, f in found.items()}
-    key = next(iter(told)) if by is None else max(told, key=lambda k: _rank(told[k]["proxies"][by]))
+    looked_at = found if by is not None else dict([next(iter(found.items()))])
+    scores = {k: search.protocol.proxies(candidate_from(f["candidate"])) for k, f in looked_at.items()}
+    key = next(iter(scores)) if by is None else max(scores, key=lambda k: _rank(scores[k][by]))
     sizes = {name: len(choices) for name, choices in search.space.dimensions.items()}
-    return Proposal(key, told[key], sizes, refused)
+    return Proposal(key, {**found[key], "proxies": scores[key]}, sizes, refused)
 
 
 def _rank(score: float) -> float:

@@ -17,9 +17,9 @@ from attendc.models.surgery import operate
 from attendc.recipe import is_preset_file
 from attendc.types import Architecture
 
-__all__ = ["PRESET_INPUTS", "build", "input_of", "resolve"]
+__all__ = ["build", "config_of", "input_of", "resolve"]
 
-PRESET_INPUTS = {"attendnext_nano": (1, 32, 32), "attendnext_nano_arm": (1, 32, 32)}
+_INPUTS = {"attendnext_nano": (1, 32, 32), "attendnext_nano_arm": (1, 32, 32)}
 """(C, H, W) of the presets that are not for (3, 224, 224)."""
 
 
@@ -33,7 +33,7 @@ def resolve(name: str, arguments: dict[str, object], *, classes: int | None = No
     """
     if ":" in name and not is_preset_file(name):
         return Architecture(name, dict(arguments))
-    fields = dataclasses.asdict(_preset(name))
+    fields = dataclasses.asdict(config_of(name))
     unknown = arguments.keys() - fields.keys()
     if unknown:
         raise UsageError(f"{name} has no {', '.join(sorted(unknown))}", hint=f"It takes {', '.join(fields)}")
@@ -53,10 +53,15 @@ def input_of(name: str) -> tuple[int, int, int]:
     if is_preset_file(name):
         preset = read_preset(Path(name))
         return (preset.config.in_channels, preset.height, preset.width)
-    return PRESET_INPUTS.get(name, (3, 224, 224))
+    return _INPUTS.get(name, (3, 224, 224))
 
 
-def _preset(name: str) -> AttendNeXtConfig:
+def config_of(name: str) -> AttendNeXtConfig:
+    """Return what a preset says, of a file too.
+
+    Raises:
+        UsageError: if there is none, or its file has faults.
+    """
     if is_preset_file(name):
         return read_preset(Path(name)).config
     if name not in PRESETS:

@@ -122,7 +122,7 @@ def test_ablations_are_trained_if_asked_for(explore: Explore, output: Path) -> N
         (["--storage=nothing"], "--storage is no URL of a database"),
         (["--storage=sqlite:///x.db", "--force"], "--force would remove a study that other computers may work on"),
         (["--budget=params:0.5"], "params:0.5 is a part of a baseline's, but there is no baseline"),
-        (["--baseline=attendnext_nan"], "--baseline attendnext_nan is no preset"),
+        (["--baseline=attendnext_nan"], "no model 'attendnext_nan'. Did you mean attendnext_nano?"),
         (["--timeout=soon"], "is no duration, for example 90s, 30m or 2h"),
         (["--heartbeat=5,5"], "is not EVERY,GRACE in whole seconds"),
     ],

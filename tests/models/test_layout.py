@@ -12,7 +12,7 @@ from torch import nn
 from attendc.metrics import count_macs, count_params
 from attendc.models.attendnext import CHOICES, PRESETS, AttendNeXt, AttendNeXtConfig
 from attendc.models.layout import Layer, layout, macs_of, params_of
-from attendc.models.registry import PRESET_INPUTS
+from attendc.models.registry import input_of
 
 PLAIN = AttendNeXtConfig(
     widths=(16, 32, 32, 64), depths=(2, 1, 2, 1), stem_width=16, stem_stride=1, stem_pool=False, gate="sigmoid"
@@ -56,7 +56,7 @@ def agree(config: AttendNeXtConfig, height: int, width: int) -> bool:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_parameters_and_macs_of_a_preset_are_those_of_its_network(preset: str) -> None:
-    assert agree(PRESETS[preset], *PRESET_INPUTS.get(preset, (3, 224, 224))[1:])
+    assert agree(PRESETS[preset], *input_of(preset)[1:])
 
 
 @pytest.mark.parametrize("seed", range(30))
