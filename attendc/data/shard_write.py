@@ -16,7 +16,7 @@ from attendc.data.images import Dataset, Images
 from attendc.data.prefetch import prefetched
 from attendc.data.shard_index import INDEX, ShardIndex, Split, write_index
 from attendc.data.shard_tar import scanned
-from attendc.errors import DataError
+from attendc.data.shards import check_classes
 
 __all__ = ["write_shards"]
 
@@ -36,12 +36,7 @@ def write_shards(dataset: Dataset, folder: Path, context: Context, *, most_bytes
     Raises:
         DataError: if a class has no training images, or an image cannot be read.
     """
-    counts = np.bincount(dataset.train.targets, minlength=len(dataset.labels))
-    empty = [label for label, count in zip(dataset.labels, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(
-            f"{dataset.name} has no training images of {', '.join(empty[:5])}", hint="Add some, or remove the class"
-        )
+    check_classes(dataset.train.targets, dataset.labels, dataset.name)
     splits = {"train": dataset.train, "test": dataset.test}
     index: dict[str, Split] = {}
     with context.progress("writing shards", sum(map(len, splits.values()))) as advance:

@@ -87,7 +87,7 @@ def load_shards(name: str, place: Place) -> tuple[Images, Images | None, tuple[s
     """
     index = read_index(_index_file(place), redacted(place.index))
     splits = _chosen(index, place)
-    check_classes(splits["train"], index.labels, redacted(name))
+    check_classes(splits["train"].targets, index.labels, redacted(name))
     shards = [shard for split in splits.values() for shard in split.shards]
     if is_uri(place.folder):
         opener = remote_opener(place.folder, shards)
@@ -151,18 +151,18 @@ def _those(split: Split, named: set[str]) -> Split:
     return Split(tuple(shard for shard, stay in zip(split.shards, taken, strict=True) if stay), order)
 
 
-def check_classes(split: Split, labels: tuple[str, ...], name: str) -> None:
-    """Check that there are images of each class.
+def check_classes(targets: NDArray[np.int64], labels: tuple[str, ...], name: str) -> None:
+    """Check that there are training images of each class; `targets` has the class of each.
 
     Raises:
         DataError: if not; it calls the data `name`.
     """
-    counts = np.bincount(split.targets, minlength=len(labels))
+    counts = np.bincount(targets, minlength=len(labels))
     empty = [label for label, count in zip(labels, counts, strict=True) if count == 0]
     if empty:
         raise DataError(
             f"{name} has no training images of {len(empty)} of {len(labels)} classes: {', '.join(empty[:5])}",
-            hint="Add some, or make the shards without these classes",
+            hint="Add some, or leave these classes out of the data",
         )
 
 

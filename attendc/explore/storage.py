@@ -24,6 +24,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from attendc.errors import OutputError, UsageError
+from attendc.reason import reason_of
 
 __all__ = ["Heartbeat", "LostStorageError", "check_storage", "masked", "open_storage"]
 
@@ -85,10 +86,10 @@ def open_storage(
                 )
             return _serialised(storage)
         except RuntimeError as e:  # tables of another version
-            raise UsageError(f"the study at {masked(url)} is of another Optuna: {_first_line(e)}") from e
+            raise UsageError(f"the study at {masked(url)} is of another Optuna: {_said(e)}") from e
         except (SQLAlchemyError, AssertionError) as e:  # the tables are being made by another process
             if attempt == _TRIES - 1:
-                raise UsageError(f"no tables can be made at {masked(url)}: {_first_line(e)}") from e
+                raise UsageError(f"no tables can be made at {masked(url)}: {_said(e)}") from e
             time.sleep(random.uniform(0.1, 0.5))
     raise AssertionError("the last attempt returns or raises")
 
@@ -156,9 +157,9 @@ def _check_answers(address: URL, shown: str) -> None:
             sqlalchemy.inspect(connection).get_table_names()
     except (SQLAlchemyError, TypeError, ValueError) as e:  # drivers raise the last two for options they do not know
         if address.drivername == "sqlite":
-            raise OutputError(f"cannot open the study {address.database}: {_first_line(e)}") from e
+            raise OutputError(f"cannot open the study {address.database}: {_said(e)}") from e
         raise UsageError(
-            f"no database answers at {shown}: {_first_line(e)}",
+            f"no database answers at {shown}: {_said(e)}",
             hint="Check host, user, password and database, and that the database exists",
         ) from e
     finally:
@@ -189,7 +190,6 @@ def _serialised(storage: RDBStorage) -> RDBStorage:
     return storage
 
 
-def _first_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     """Return what the driver said, without the statement and the link that SQLAlchemy adds."""
-    said = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return next((line.strip() for line in str(said).splitlines() if line.strip()), type(error).__name__)
+    return reason_of(error.orig if isinstance(error, DBAPIError) and error.orig is not None else error)

@@ -131,7 +131,7 @@ def _labels(file: Path | None, splits: Iterable[Split]) -> tuple[str, ...]:
 
 def _check(index: ShardIndex, context: Context) -> None:
     train = index.splits["train"]
-    check_classes(train, index.labels, "the shards")
+    check_classes(train.targets, index.labels, "the shards")
     held = np.mean(
         [len(np.unique(shard.targets)) / min(len(index.labels), len(shard.targets)) for shard in train.shards]
     )

@@ -86,7 +86,7 @@ class AttendNeXt(nn.Module):
     def __init__(self, config: AttendNeXtConfig) -> None:
         """Build it with He-initialised convolutions."""
         super().__init__()
-        for name in ("downsample", "attention", "mix"):
+        for name in CHOICES:
             check_choice(name, getattr(config, name))
         self.config = config
         self.stem = _stem(config)
@@ -119,7 +119,6 @@ def check_choice(name: str, value: str) -> None:
 def _stem(config: AttendNeXtConfig) -> nn.Sequential:
     """Return the stem; `patch` reads each pixel once, and its file needs no more than a reshape for wide rows."""
     width, act = config.stem_width, config.activation
-    check_choice("stem", config.stem)
     if config.stem == "patch":
         return nn.Sequential(PatchBN(config.in_channels, width, config.stem_stride, activation=act))
     parts: list[nn.Module] = [

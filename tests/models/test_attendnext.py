@@ -11,7 +11,7 @@ from nets import TINY, tiny
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from attendc.models.attendnext import PRESETS, AttendNeXt, AttendNeXtConfig, attendnext_from_config
+from attendc.models.attendnext import CHOICES, PRESETS, AttendNeXt, AttendNeXtConfig, attendnext_from_config
 from attendc.models.layers import ACTIVATIONS, GATES
 
 
@@ -146,11 +146,6 @@ def test_without_attention_the_branches_of_the_first_block_are_added() -> None:
     assert torch.equal(block(x), nn.functional.silu(block.attention(x) + block.features(x)))
 
 
-def test_an_unknown_stem_is_named() -> None:
-    with pytest.raises(ValueError, match="stem is 'patches', but there are conv and patch"):
-        tiny(stem="patches")
-
-
 def test_nano_is_small_and_gated_by_a_sigmoid() -> None:
     assert params(without_memory("attendnext_nano")) <= 200_000
     assert PRESETS["attendnext_nano"].gate == "sigmoid"
@@ -281,6 +276,7 @@ def test_lists_from_a_spec_give_the_same_config_as_tuples() -> None:
     assert given == AttendNeXtConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in TINY.items()})  # type: ignore[arg-type]
 
 
-def test_an_unknown_gate_is_named() -> None:
-    with pytest.raises(KeyError, match="tanh"):
-        tiny(gate="tanh")
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_a_field_cannot_be_is_told_with_what_it_can(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is 'tanh', but there are .*{CHOICES[name][-1]}"):
+        tiny(**{name: "tanh"})
