@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,8 +42,6 @@ _WAIT = timedelta(days=30)
 _TRAINING_WAIT = timedelta(hours=1)
 """While all train, so long for the slowest: NCCL, unlike gloo, does not notice by itself that a process is gone."""
 _INTERRUPTED = 130
-_FIRST_ENDS = 3.0
-"""Seconds for the first process to end by its own error, before torchrun sees others fail and ends it."""
 
 
 @dataclass
@@ -197,6 +194,7 @@ class Team:
             if not self._broken:
                 with suppress(_LostError):
                     self._send(code)
+            self._broken = self._broken or code != 0  # the others wait for this process to end
 
     def follow(self) -> int:
         """Do what the first process calls for until it is done, and return its exit code.
@@ -212,7 +210,8 @@ class Team:
         except KeyboardInterrupt:
             return _INTERRUPTED
         if sent:
-            time.sleep(_FIRST_ENDS)
+            with suppress(_LostError):  # torchrun ends all when one fails: that must be the first, by its own error
+                self._receive()
         return sent
 
     def _help(self, content: bytes, threads: int) -> None:
