@@ -13,46 +13,40 @@ zero point of 121, so that nothing above (127 - 121) / 8 = 3/4 can be said:
 
 from __future__ import annotations
 
-import base64
 import copy
-import io
 import json
 import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from nets import SMALL, Built, reloaded
-from PIL import Image
-from torch import Tensor, fx, nn
+from torch import fx, nn
+from two_pixels import TWO_PIXELS, evidence, four_images, logits, two_pixels
 
 from attendc.compress.capture import capture
 from attendc.compress.passes import INT8_PASSES, run_passes
 from attendc.compress.plan import QuantPlan, apply_plan
 from attendc.compress.tensors import quantized_nodes
 from attendc.context import Context
-from attendc.data.images import Dataset, Images, evenly, images_from_array
+from attendc.data.images import Dataset, Images, evenly
 from attendc.data.preprocess import batches
-from attendc.evidence import LARGEST_PICTURE, MOST_SHOWN, gather_evidence
+from attendc.evidence import gather_evidence
 from attendc.layer_spread import MOST_IMAGES
 from attendc.metrics import sqnr_db
 from attendc.parity import Candidate, Gates, verify
 from attendc.qdq import layer_nodes
-from attendc.types import Preprocess, QuantParams
+from attendc.types import QuantParams
 
 pytestmark = pytest.mark.slow  # graphs are run and looked into
 
-TWO_PIXELS = Preprocess(1, 2, 1, (0.0,), (1.0,), "none")
-LABELS = ("left", "right")
 
-
-def two_pixels(*more: nn.Module) -> nn.Sequential:
-    net = nn.Sequential(nn.Conv2d(1, 2, (1, 2), bias=False), *more, nn.Flatten(1))
-    net[0].weight.data = torch.tensor([[[[1.0, 0.0]]], [[[0.5, -0.25]]]])
-    return net.eval()
+@pytest.fixture(scope="module")
+def four() -> Images:
+    """Return the four images."""
+    return four_images()
 
 
 def by_hand(net: nn.Module) -> fx.GraphModule:
@@ -61,32 +55,6 @@ def by_hand(net: nn.Module) -> fx.GraphModule:
     tensors[next(iter(tensors))] = QuantParams((1 / 64,), (-128,))  # the input
     layer = next(n.name for n in ready.graph.nodes if n.target is torch.ops.aten.conv2d.default)
     return apply_plan(ready, QuantPlan(tensors, {layer: QuantParams((1 / 64, 0.375), (0, 0), -127, 127, 0)}))
-
-
-@pytest.fixture(scope="module")
-def four() -> Images:
-    """Return the four images."""
-    pixels = np.array([[[0, 0]], [[255, 0]], [[0, 255]], [[255, 255]]], np.uint8)
-    return images_from_array(pixels, np.array([0, 1, 1, 0]))
-
-
-def evidence(
-    network: nn.Module,
-    graph: fx.GraphModule | None,
-    images: Images,
-    preprocess: Preprocess = TWO_PIXELS,
-    /,
-    **outputs: Tensor,
-) -> dict[str, Any]:
-    return gather_evidence(
-        network=network,
-        graph=graph,
-        outputs=outputs,
-        images=images,
-        preprocess=preprocess,
-        labels=LABELS,
-        context=Context(),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -278,11 +246,6 @@ def test_only_some_images_are_looked_at(mini: Dataset, built: Built) -> None:
 # Agreement
 
 
-def logits(*classes: int) -> Tensor:
-    """Return outputs whose largest entries are these classes."""
-    return torch.eye(3)[list(classes)]
-
-
 def test_agreement_is_measured_on_the_images_that_both_saw(four: Images) -> None:
     shown = evidence(two_pixels(), None, four, float=logits(0, 1, 2, 0), tflite=logits(0, 1, 1, 0), seen=logits(1, 1))
     assert shown["agreement"] == {
@@ -327,83 +290,3 @@ def test_the_outputs_of_verification_are_those_it_judged(built: Built, mini: Dat
     for pair in report.pairs:
         assert shown["agreement"]["matrix"][names.index(pair.a)][names.index(pair.b)] == pair.top1_agreement
     assert json.loads(json.dumps(shown)) == shown
-
-
-# Disagreements
-
-
-def test_disagreements_are_told_with_the_surest_first(four: Images) -> None:
-    """The margins are of softmax: log 3 against 0 is 3/4 against 1/4, log 9 against 0 is 9/10 against 1/10."""
-    said = torch.tensor([[math.log(3), 0.0], [1.0, 0.0], [0.0, math.log(9)], [1.0, 0.0]])
-    shown = evidence(two_pixels(), None, four, float=said, tflite=logits(1, 0, 0, 0)[:, :2])["disagreements"]
-    assert (shown["of"], shown["total"]) == (4, 2)
-    told = [{k: v for k, v in row.items() if k != "image"} for row in shown["shown"]]
-    assert told == [
-        {"index": 2, "label": "right", "float": "right", "int8": "left", "float_margin": pytest.approx(0.8)},
-        {"index": 0, "label": "left", "float": "left", "int8": "right", "float_margin": pytest.approx(0.5)},
-    ]
-
-
-def picture(row: dict[str, Any]) -> np.ndarray:
-    kind, _, content = row["image"].partition(",")
-    assert kind == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
-
-
-def test_a_disagreement_has_its_raw_image(four: Images) -> None:
-    shown = evidence(two_pixels(), None, four, float=logits(0, 0, 0, 0), onnx=logits(0, 1, 0, 0))["disagreements"]
-    assert picture(shown["shown"][0]).tolist() == [[255, 0]]
-
-
-def test_colours_stay_and_large_images_are_scaled_down(four: Images) -> None:
-    pixels = np.full((2, 10, 1000, 3), (200, 100, 50), np.uint8)
-    images = images_from_array(pixels, np.zeros(2, np.int64))
-    shown = evidence(two_pixels(), None, images, float=logits(0, 0), onnx=logits(1, 0))["disagreements"]
-    found = picture(shown["shown"][0])
-    assert found.shape[1:] == (LARGEST_PICTURE, 3)
-    assert found[0, 0].tolist() == [200, 100, 50]
-
-
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["float", "graph", "onnx", "tflite"], 4),
-        (["float", "graph", "onnx"], 3),
-        (["float", "graph", "onnx_float32"], 2),
-        (["float", "tflite_float32"], 0),
-    ],
-)
-def test_the_first_int8_artefact_stands_for_int8(four: Images, names: list[str], expected: int) -> None:
-    """Of the runners the last differs most from float: graph on 2 images, onnx on 3, tflite on 4."""
-    said = {
-        "float": logits(0, 0, 0, 0),
-        "graph": logits(1, 1, 0, 0),
-        "onnx": logits(1, 1, 1, 0),
-        "tflite": logits(1, 1, 1, 1),
-        "onnx_float32": logits(1, 0, 0, 0),
-        "tflite_float32": logits(1, 0, 0, 0),
-    }
-    shown = evidence(two_pixels(), None, four, **{n: said[n] for n in names})["disagreements"]
-    assert shown["total"] == expected
-
-
-def test_no_more_are_shown_than_fit(mini: Dataset) -> None:
-    images = evenly(mini.test, 40)
-    float_, other = logits(*[0] * 40), logits(*[1] * 40)
-    shown = evidence(two_pixels(), None, images, float=float_, graph=other)["disagreements"]
-    assert (shown["of"], shown["total"]) == (40, 40)
-    assert [row["index"] for row in shown["shown"]] == list(range(MOST_SHOWN))  # as sure as each other
-
-
-def test_classes_without_a_name_are_told_by_number_and_random_images_have_no_class(four: Images) -> None:
-    shown = gather_evidence(
-        network=two_pixels(),
-        graph=None,
-        outputs={"float": logits(2, 0), "graph": logits(0, 0)},
-        images=evenly(four, 2),
-        preprocess=TWO_PIXELS,
-        labels=LABELS,
-        context=Context(),
-        has_labels=False,
-    )["disagreements"]["shown"]
-    assert [(row["label"], row["float"], row["int8"]) for row in shown] == [(None, "2", "left")]

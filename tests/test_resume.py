@@ -10,8 +10,7 @@ import dataclasses
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ import pytest
 import torch
 from nets import PREPROCESS, SMALL, TINY, Built, linear, probe, some, tiny
 from torch import Tensor
+from watch import NEVER, Watch
 
 import attendc.train
 from attendc.compress.masks import MaskKind
 from attendc.compress.pruning.prune import Pruned, PruneOptions, PruneTask, prune_network
 from attendc.compress.qat import train_quantized
-from attendc.context import Advance, Context
+from attendc.context import Context
 from attendc.data.images import Dataset
 from attendc.files import sha256
 from attendc.jobs.mask import MaskRequest, mask_checkpoint
@@ -41,38 +41,6 @@ pytestmark = pytest.mark.slow  # networks are trained, killed and trained again
 # 120 images: 6 steps an epoch. QAT freezes ranges before step 8 (counted from 0). States: steps 2, 4, 6, 8, 10, 12.
 QAT = TrainOptions(epochs=2, batch_size=20, lr=5e-3, weight_decay=0.0, flip=False, save_every=2, distill=0.5)
 STEPS = 12
-NEVER = 10**9
-
-
-class Watch:
-    """Counts training steps, kills the run after one of them, and keeps what was said."""
-
-    def __init__(self, folder: Path | None, *, after: int = NEVER, at_epoch: int = 0, at_close: bool = False) -> None:
-        """Kill after so many steps, or when that epoch has been measured, or when training is done and saved."""
-        self.steps, self.begun, self.said = 0, [], []  # type: int, list[int], list[str]
-        self.after, self.at_epoch, self.at_close = after, at_epoch, at_close
-        self.context = Context(progress=self.progress, say=self.say, resume_folder=folder)
-
-    @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Advance]:
-        def advance(count: int, text: str) -> None:
-            if title != "train":
-                return
-            if not text:
-                self.begun.append(count)  # where training goes on from
-                return
-            self.steps += count
-            if self.steps == self.after:
-                raise KeyboardInterrupt
-
-        yield advance
-        if title == "train" and self.at_close:
-            raise KeyboardInterrupt
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-        if text.startswith(f"epoch {self.at_epoch}:"):
-            raise KeyboardInterrupt
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import INTERRUPTED, nothing_left, told
+from commands import INTERRUPTED, INTERRUPTED_NET, importable, nothing_left, stopped, told
 from nets import NANO, SMALL_SPEC, small
 
 from attendc.checkpoint import save_checkpoint
@@ -23,23 +20,6 @@ from attendc.types import Architecture
 pytestmark = pytest.mark.slow  # every test makes a folder
 
 Quantize = Callable[..., int]
-TESTS = Path(__file__).parent.parent
-
-INTERRUPTED_NET = """
-import signal
-from nets import small
-from torch import nn
-
-class Net(nn.Sequential):
-    '''The small net, interrupted as by Ctrl-C when it is first worked on.'''
-
-    def __init__(self):
-        super().__init__(*small("conv_bn_relu"))
-
-    def __deepcopy__(self, memo):
-        signal.raise_signal(signal.SIGINT)
-"""
-
 
 SILENT_NET = """
 from nets import small
@@ -155,9 +135,7 @@ def test_a_network_that_fails_without_a_word_is_told_by_the_kind_of_its_error(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "silent_small_net.py").write_text(SILENT_NET)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importable(monkeypatch, tmp_path / "silent_small_net.py", SILENT_NET)
     assert quantize(model="--model=silent_small_net:Net") == 3
     assert "does not take an input of shape (2, 1, 8, 8): ValueError. Check the channels" in told(capfd)
     assert nothing_left(output)
@@ -171,9 +149,7 @@ def test_an_interruption_exits_with_130(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "interrupted_small_net.py").write_text(INTERRUPTED_NET)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importable(monkeypatch, tmp_path / "interrupted_small_net.py", INTERRUPTED_NET)
     assert quantize(model="--model=interrupted_small_net:Net") == 130
     assert told(capfd) == INTERRUPTED
     assert nothing_left(output)
@@ -181,15 +157,7 @@ def test_an_interruption_exits_with_130(
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing(output: Path) -> None:
-    command = [sys.executable, "-m", "attendc", "quantize", str(NANO), "--int8", "--calib=8", f"-o{output}"]
-    environment = {**os.environ, "PYTHONPATH": str(TESTS.parent), "TMPDIR": str(output.parent.parent)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        while line and not line.startswith("calibrate: 8/8"):
-            line = process.stderr.readline()
-        assert line
-        process.send_signal(signal.SIGINT)
-        last = process.stderr.read().strip().splitlines()[-1]
-    assert (process.returncode, last) == (130, INTERRUPTED)
+    words = ["quantize", str(NANO), "--int8", "--calib=8", f"-o{output}"]
+    code, last = stopped(words, output, at="calibrate: 8/8", by=signal.SIGINT)
+    assert (code, last) == (130, INTERRUPTED)
     assert nothing_left(output)

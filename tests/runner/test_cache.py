@@ -5,44 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from runner.entries import CONTENT, KEY, built, files_of_at_most
 
 from attendc.errors import InternalError, OutputError
-from attendc.runner.cache import Entry, StageCache, no_cache, stage_key
-
-KEY = stage_key({"step": "qat"})
-CONTENT = {"model.pt": bytes(range(256)) * 40, "tables/rows.json": b"[1]"}
+from attendc.runner.cache import StageCache, stage_key
 
 
 def everything_below(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-
-
-def built(cache: StageCache, key: str = KEY, content: dict[str, bytes] = CONTENT, **meta: Any) -> Entry:
-    with cache.building(key) as building:
-        for name, data in content.items():
-            (building.folder / name).parent.mkdir(exist_ok=True)
-            (building.folder / name).write_bytes(data)
-        return building.commit({"step": "qat", **meta})
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Make the kernel refuse to let a file grow beyond `size`, as it does when a disk is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -387,25 +362,3 @@ def test_what_this_thread_builds_is_not_pruned(cache: StageCache) -> None:
         (building.folder / "x").write_bytes(b"1")
         building.commit({})
     assert cache.find(KEY) is not None
-
-
-# Without a cache
-
-
-def test_without_a_cache_stages_live_as_long_as_the_run(tmp_path: Path) -> None:
-    with no_cache(inside=tmp_path) as cache:
-        entry = built(cache)
-        assert cache.find(KEY) == entry
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_a_cache_a_full_disk_tells_of_no_cache_folder(temporary: Path) -> None:
-    with no_cache() as cache, pytest.raises(OutputError, match="or set TMPDIR to a folder"), files_of_at_most(100):
-        built(cache)
-    assert list(temporary.iterdir()) == []
-
-
-def test_without_a_place_for_it_no_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(OutputError, match=r"cannot write in .*missing: No such file"), no_cache():
-        pytest.fail("it was opened")
