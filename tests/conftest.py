@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 import signal
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from arm.machines import required
-from nets import NANO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
+from nets import PICO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
 from torch import Tensor
 
 from attendc.arm.machine.setup import SetupRequest, setup_arm
@@ -34,6 +35,17 @@ from attendc.train import Task, TrainOptions, train
 from attendc.types import Architecture
 
 torch.set_num_threads(1)
+
+# Else Python looks for garbage in all that torch and TensorFlow consist of, a quarter of the time of a conversion.
+gc.set_threshold(100_000, 50, 100)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Collect what a test left, and never look again at what is still there."""
+    gc.collect()
+    gc.freeze()
+
 
 # matplotlib keeps its list of fonts in the home folder, unless told otherwise before it is imported.
 _FONTS = tempfile.TemporaryDirectory(prefix="attendc-fonts-")
@@ -174,6 +186,6 @@ def small_folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return what `attendc quantize` makes of the shipped checkpoint. Copy it before changing it."""
-    folder = tmp_path_factory.mktemp("quantized") / "nano-int8"
-    quantize_checkpoint(QuantizeRequest(CheckpointRequest(NANO), folder, calib=32, images=100), Context(seed=3))
+    folder = tmp_path_factory.mktemp("quantized") / "pico-int8"
+    quantize_checkpoint(QuantizeRequest(CheckpointRequest(PICO), folder, calib=32, images=100), Context(seed=3))
     return folder

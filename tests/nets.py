@@ -37,8 +37,9 @@ RUN_FILES = {
 }
 """What is in the folder of every run beside its outputs."""
 
-NANO = Path(__file__).parent.parent / "examples" / "attendnext_nano.safetensors"
-"""The checkpoint that is shipped."""
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NANO, PICO = (EXAMPLES / f"attendnext_{name}.safetensors" for name in ("nano", "pico"))
+"""The checkpoints that are shipped: that of the baseline, and the one that exploration found."""
 
 TINY: dict[str, object] = {
     "widths": [4, 8, 8, 8],

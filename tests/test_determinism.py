@@ -39,10 +39,8 @@ FILES = [
 ]
 WAYS = {
     "ptq": ([], FILES),
-    "qat": (["--qat", "--epochs=2", "--batch-size=16"], FILES),
-    "pruned": (["--prune=macs=0.7,epochs=1,batch_size=16"], [*FILES, "model.pruned.safetensors"]),
-    "sensitivity": (
-        ["--prune=macs=0.7,sensitivity=true,steps=2,epochs=1,batch_size=16", "--qat", "--epochs=1", "--batch-size=16"],
+    "pruned by sensitivity, qat": (
+        ["--prune=macs=0.7,sensitivity=true,steps=2,epochs=1,batch_size=16", "--qat", "--epochs=2", "--batch-size=16"],
         [*FILES, "model.pruned.safetensors"],
     ),
 }

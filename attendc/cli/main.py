@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ from attendc.errors import AttendcError, InternalError
 __all__ = ["cli", "main"]
 
 INTERRUPTED = 130
+_COLLECTIONS = (50_000, 20, 20)
+"""When Python looks for cyclic garbage. By its own (700, 10, 10) it walks again and again through the many objects
+that torch and TensorFlow consist of and that never go; converting makes many new ones, and little garbage."""
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Environment variable that torchrun sets in the processes that it starts."""
 
@@ -76,6 +80,7 @@ for _command in (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; of processes that torchrun started only the first one runs it."""
+    gc.set_threshold(*_COLLECTIONS)
     if _TORCHRUN not in os.environ:
         return _answered(lambda: _run(arguments), arguments)
     from attendc import run_together

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from nets import NANO, SMALL_SPEC, small
+from nets import NANO, SMALL_SPEC, small, write_npz
 from PIL import Image
 
 from attendc.checkpoint import save_checkpoint
 from attendc.cli.main import main
+from attendc.data.images import Dataset
 from attendc.types import Architecture
 
 pytestmark = pytest.mark.slow  # networks are pruned and quantized part by part
@@ -128,8 +129,12 @@ def test_what_is_wrong_is_told_and_nothing_written(
 
 
 @pytest.mark.usefixtures("temporary")
-def test_of_the_shipped_checkpoint_early_layers_matter_most(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["analyze", str(NANO), "--sensitivity", "--keep=0.25", "--json", f"-o{tmp_path / 's.svg'}"]) == 0
+def test_of_a_shipped_checkpoint_early_layers_matter_most(
+    mini: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = write_npz(tmp_path / "400.npz", mini, train=40)
+    given = ["--sensitivity", "--keep=0.25", "--json", f"--data={data}", f"-o{tmp_path / 's.svg'}"]
+    assert main(["analyze", str(NANO), *given]) == 0
     found = json.loads(capfd.readouterr().out)
     lost = {p["part"]: p["lost"] for p in found["parts"]}
     assert lost["stages.0.1"]["removed"] > 20 > lost["stages.2.1"]["removed"]

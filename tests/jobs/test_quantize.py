@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nets import NANO, RUN_FILES, small
+from nets import PICO, RUN_FILES, small
 from safetensors.torch import save_file
 
 from attendc.artefacts import inspect_artefact
@@ -70,8 +70,8 @@ def test_hashes_and_bytes_are_those_of_the_files(shipped_folder: Path, manifest:
     told = {name: (entry["sha256"], entry["bytes"]) for name, entry in manifest["outputs"].items()}
     assert told == {name: (sha256(path), path.stat().st_size) for name, path in files.items()}
     source = manifest["inputs"]["checkpoint"]
-    assert (source["sha256"], source["bytes"]) == (sha256(NANO), NANO.stat().st_size)
-    assert (source["path"], source["trusted"]) == (str(NANO), False)
+    assert (source["sha256"], source["bytes"]) == (sha256(PICO), PICO.stat().st_size)
+    assert (source["path"], source["trusted"]) == (str(PICO), False)
 
 
 def test_the_manifest_tells_how_it_was_made(manifest: Manifest) -> None:
@@ -84,7 +84,7 @@ def test_the_manifest_tells_how_it_was_made(manifest: Manifest) -> None:
 
 
 def test_the_history_goes_on_from_the_checkpoint_s(manifest: Manifest) -> None:
-    spec = read_weights(NANO).spec
+    spec = read_weights(PICO).spec
     assert spec is not None
     known = [step["step"] for step in spec.history]
     assert [step["step"] for step in manifest["history"]] == [*known, "ptq"]
@@ -133,7 +133,7 @@ def test_every_artefact_says_where_it_comes_from(shipped_folder: Path) -> None:
     onnx = inspect_artefact("onnx", shipped_folder / "model.int8.onnx")["metadata"]
     stamp = load_program(shipped_folder / "model.int8.pt2").stamp
     found = [tflite["checkpoint_sha256"], onnx["attendc.checkpoint_sha256"], stamp["checkpoint_sha256"]]
-    assert found == [sha256(NANO)] * 3
+    assert found == [sha256(PICO)] * 3
     assert len(tflite["labels"]) == len(onnx["attendc.labels"]) == len(stamp["labels"]) == 10
 
 
