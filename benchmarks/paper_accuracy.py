@@ -53,7 +53,7 @@ def _timm(name: str) -> Callable[[], nn.Module]:
 
 
 FACTORIES: dict[str, Callable[[], nn.Module]] = {
-    **{name: _member(name) for name in ("attendnext", "attendnext_arm")},
+    **{name: _member(name) for name in ("attendnext", "attendnext_arm", "attendnext_arm_m", "attendnext_arm_xs")},
     **{name: _timm(model) for name, (model, _) in PEERS.items()},
 }
 """Name -> the network with fresh weights, 1 channel in and 10 classes out."""
