@@ -55,7 +55,7 @@ def test_efficientnet_lite0_with_its_imagenet_weights_goes_through(
     # Ungated, since the runtimes of this network agree on 88 to 97 % of images, TFLite's own two kernels among
     # them: what differs by one step in the beginning differs by 100 in the end of its depthwise layers.
     network = ["--model=efficientnet_lite0:network", "--mean=0.4980392", "--std=0.5019608"]
-    data = ["--data=fashion-mnist-mini", "--calib=16", "--images=16", f"--to={','.join(FORMATS)}"]
+    data = ["--data=fashion-mnist-mini", "--calib=8", "--images=8", f"--to={','.join(FORMATS)}"]
     gates = ["--max-drop=100", "--no-gate"]
     output = f"-o{tmp_path / 'lite0'}"
     assert main(["quantize", checkpoint, "--int8", *network, *data, *gates, output, "--json"]) == 0

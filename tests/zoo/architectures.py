@@ -71,7 +71,7 @@ def _resnet(block: type[nn.Module], **changed: Any) -> nn.Module:
 
 def _mobilenetv3() -> nn.Module:
     """Depthwise convolutions of 3x3 and 5x5, squeeze-and-excitation with hard-sigmoid, hardswish."""
-    blocks = ["ds_r1_k3_s2_e1_c16_se0.25_nre"], ["ir_r1_k3_s2_e3_c24_nre"], ["ir_r2_k5_s2_e3_c32_se0.25"]
+    blocks = ["ds_r1_k3_s2_e1_c16_se0.25_nre"], ["ir_r2_k5_s2_e3_c32_se0.25"]
     stages = _timm("_efficientnet_builder").decode_arch_def([*blocks, ["cn_r1_k1_s1_c96"]])
     return _net("mobilenetv3", "MobileNetV3", stages, act_layer=nn.Hardswish, stem_size=16, num_features=128)
 
@@ -138,7 +138,7 @@ def _poolformer() -> nn.Module:
 CONVNETS: Mapping[str, Member] = {
     "resnet": Member(lambda: _resnet(_timm("resnet").BasicBlock)),
     "densenet": Member(
-        lambda: _net("densenet", "DenseNet", block_config=(1, 2, 1), growth_rate=8),
+        lambda: _net("densenet", "DenseNet", block_config=(1, 2), growth_rate=8),
     ),
     "darknet": Member(_darknet),
     "repvgg": Member(_repvgg),
