@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from runner.entries import KEY, built, files_of_at_most
+from cache_entries import KEY, built, files_of_at_most
 
 from attendc.errors import OutputError
 from attendc.runner.cache import no_cache
