@@ -14,7 +14,8 @@ demo: $(PRODUCT)
 	$(BIN)/attendc quantize examples/attendnext_pico.safetensors --int8 -o runs/demo --force
 
 # A worker for each core, each with one thread; a file's tests stay together, since they share what is expensive.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
+# The order is that of tests/conftest.py: long files first.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(TOOLS)
 	$(PYTEST)

@@ -34,10 +34,38 @@ from attendc.qdq import quant_table
 from attendc.train import Task, TrainOptions, train
 from attendc.types import Architecture
 
+TESTS = Path(__file__).parent
+
 torch.set_num_threads(1)
 
 # Else Python looks for garbage in all that torch and TensorFlow consist of, a quarter of the time of a conversion.
 gc.set_threshold(100_000, 50, 100)
+
+
+LONG = (
+    "converters/test_operators",
+    "zoo/test_zoo_attention",
+    "test_examples",
+    "recipes/test_shipped",
+    "test_determinism",
+    "zoo/test_zoo_convnets",
+    "zoo/test_zoo_mixers",
+    "jobs/test_quantize",
+    "compress/pruning/test_property",
+    "test_kill",
+    "compress/pruning/test_core_budget",
+    "jobs/test_convert",
+    "arm/test_partitions",
+    "test_resume",
+)
+"""The files that take longest, by `make test` with --durations=700, the longest first."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: a worker that comes late upon one leaves the others idle in the end."""
+    rank = {TESTS / f"{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONG)))
 
 
 @pytest.hookimpl(trylast=True)
