@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from arm.machines import required
-from nets import PICO, SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
+from nets import SMALL, SMALL_SPEC, STAMP, Built, build, mixed, small, some, write_npz
 from torch import Tensor
 
 from attendc.arm.machine.setup import SetupRequest, setup_arm
@@ -208,12 +208,4 @@ def small_folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
         QuantizeRequest(source, folder, calib=8, images=40, formats=("tflite", "onnx"), gates=loose),
         Context(),
     )
-    return folder
-
-
-@pytest.fixture(scope="session")
-def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what `attendc quantize` makes of the shipped checkpoint. Copy it before changing it."""
-    folder = tmp_path_factory.mktemp("quantized") / "pico-int8"
-    quantize_checkpoint(QuantizeRequest(CheckpointRequest(PICO), folder, calib=32, images=100), Context(seed=3))
     return folder

@@ -40,8 +40,11 @@ FILES = [
 WAYS = {
     "ptq": ([], FILES),
     "pruned by sensitivity, qat": (
-        ["--prune=macs=0.7,sensitivity=true,steps=2,epochs=1,batch_size=16", "--qat", "--epochs=2", "--batch-size=16"],
-        [*FILES, "model.pruned.safetensors"],
+        [
+            "--prune=macs=0.7,sensitivity=true,steps=2,epochs=1,batch_size=16",
+            *("--qat", "--epochs=2", "--batch-size=16", "--to=onnx"),
+        ],
+        [*(n for n in FILES if n.endswith((".onnx", ".pt2"))), "model.pruned.safetensors"],
     ),
 }
 

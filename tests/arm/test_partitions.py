@@ -221,11 +221,6 @@ def test_the_parts_hold_what_lies_between_the_fallen(tmp_path: Path) -> None:
     assert "gate=sigmoid" in fallen.advice  # it is not the last, so that it is a gate's
 
 
-@pytest.mark.slow  # it is quantized first
-def test_the_shipped_network_is_one_part(shipped_folder: Path) -> None:
-    assert partitions_of(shipped_folder / "model.int8.tflite").count == 1
-
-
 def test_a_damaged_file_is_refused_before_the_runtime_has_it(tmp_path: Path) -> None:
     path = broken_in_the_middle(tmp_path)
     path.write_bytes(path.read_bytes()[:300])

@@ -12,6 +12,7 @@ import pytest
 from nets import PICO, RUN_FILES, small
 from safetensors.torch import save_file
 
+from attendc.arm.check.partitions import partitions_of
 from attendc.artefacts import inspect_artefact
 from attendc.checkpoint import read_weights, save_checkpoint
 from attendc.context import Context
@@ -20,6 +21,7 @@ from attendc.data.preprocess import random_images
 from attendc.errors import AccuracyError, AttendcError, ConversionError, DataError, OutputError, ParityError, UsageError
 from attendc.files import sha256
 from attendc.jobs.quantize import QAT_OPTIONS, QuantizeRequest, quantize_checkpoint
+from attendc.jobs.verify import VerifyRequest, prove_folder
 from attendc.manifest import read_manifest
 from attendc.opening import CheckpointRequest, open_checkpoint
 from attendc.parity import Gates
@@ -28,6 +30,14 @@ from attendc.types import Architecture
 pytestmark = pytest.mark.slow  # whole folders are made and verified
 
 Manifest = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what `attendc quantize` makes of the shipped checkpoint."""
+    folder = tmp_path_factory.mktemp("quantized") / "pico-int8"
+    quantize_checkpoint(QuantizeRequest(CheckpointRequest(PICO), folder, calib=32, images=100), Context(seed=3))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +145,16 @@ def test_every_artefact_says_where_it_comes_from(shipped_folder: Path) -> None:
     found = [tflite["checkpoint_sha256"], onnx["attendc.checkpoint_sha256"], stamp["checkpoint_sha256"]]
     assert found == [sha256(PICO)] * 3
     assert len(tflite["labels"]) == len(onnx["attendc.labels"]) == len(stamp["labels"]) == 10
+
+
+def test_the_folder_passes_once_more_from_itself_alone(shipped_folder: Path) -> None:
+    report = prove_folder(VerifyRequest(shipped_folder, images=60), Context())
+    assert report["passed"]
+    assert min(p["top1_agreement"] for p in report["pairs"] if p["gated"]) >= 0.99
+
+
+def test_xnnpack_runs_it_as_one_part(shipped_folder: Path) -> None:
+    assert partitions_of(shipped_folder / "model.int8.tflite").count == 1
 
 
 # Options
