@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from explore.postgresql import PASSWORD
+from explore.postgresql import PASSWORD, server
 from explore.small_study import DiesAt, expect_each_done_once, request, start, together, trials_of
 
 from attendc.context import Context
-from attendc.errors import UsageError
+from attendc.errors import OutputError, UsageError
+from attendc.explore.phases import explore
 from attendc.explore.request import prepare
 from attendc.explore.storage import Heartbeat, open_storage
 from attendc.jobs.explore import explore_space
@@ -54,6 +56,19 @@ def test_a_finished_study_gives_each_computer_the_same_results(
     texts = [p.read_text() for p in (tmp_path / "there" / "out").rglob("*") if p.is_file()]
     assert len(texts) > 4
     assert all(PASSWORD not in t and "s3cret" not in t for t in texts)
+
+
+def test_a_server_that_goes_away_in_the_middle_is_told(tmp_path: Path, small_npz: Path) -> None:
+    with ExitStack() as running:
+
+        def say(text: str) -> None:
+            if text.startswith("trial 0: ") and "epochs" in text:
+                running.close()
+
+        wanted = request(tmp_path, small_npz, storage=running.enter_context(server()))
+        with pytest.raises(OutputError, match=r"postgresql://.* does not answer any more: .*same command again") as e:
+            explore(prepare(wanted, Context()), Context(say=say))
+    assert "s3cret" not in str(e.value)
 
 
 def test_a_process_with_other_settings_may_not_join(postgresql: str, tmp_path: Path, small_npz: Path) -> None:
