@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 from nets import STAMP, Built
 
 from attendc.artefacts import (
@@ -123,11 +123,6 @@ def test_a_float_file_may_have_float_operators(mislabelled: Sources, tmp_path: P
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_full_disk_is_told_by_every_format(sources: Sources, tmp_path: Path, kind: str) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # no file may grow beyond
-    try:
-        with pytest.raises(OutputError, match=r"cannot write .*File too large"):
-            write(tmp_path, sources, formats=(kind,), dtypes=("float32",))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with files_of_at_most(1000), pytest.raises(OutputError, match=r"cannot write .*File too large"):
+        write(tmp_path, sources, formats=(kind,), dtypes=("float32",))
     assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from commands import nothing_left, told
+from full_disk import files_of_at_most
 from nets import small
 from PIL import Image
 
@@ -277,12 +277,8 @@ def test_a_read_only_place_is_refused(quantize: Quantize, output: Path, capfd: p
 def test_a_full_disk_is_told_and_leaves_nothing(
     quantize: Quantize, output: Path, capfd: pytest.CaptureFixture[str], kilobytes: int
 ) -> None:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, before[1]))  # no file may grow beyond
-    try:
+    with files_of_at_most(kilobytes * 1024):
         assert quantize() == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     line = told(capfd)
     assert "File too large" in line
     assert line.startswith("error: cannot write ")

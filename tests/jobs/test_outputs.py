@@ -5,26 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 
 from attendc.errors import OutputError
 from attendc.jobs.outputs import check_new, checkpoint_outputs, write_text, write_with_manifest
-
-
-@contextmanager
-def files_of_at_most(count: int) -> Iterator[None]:
-    """Let no file grow beyond `count` bytes, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def held(folder: Path) -> dict[str, bytes]:

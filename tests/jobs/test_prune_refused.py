@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 from nets import SMALL_SPEC, small
 
 from attendc.checkpoint import read_weights, save_checkpoint
@@ -339,11 +339,7 @@ def test_a_disk_that_is_full_before_the_manifest_leaves_nothing(request_: PruneR
     run(request_, output=tmp_path / "y.safetensors", options=options)
     sizes = [(tmp_path / f"y.{what}").stat().st_size for what in ("safetensors", "plan.json", "manifest.json")]
     assert sizes[2] > sizes[0] + 500 > sizes[1] + 500
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (sizes[0], before[1]))
-    try:
-        with pytest.raises(OutputError, match=r"cannot write \S*/x\.manifest\.json: File too large"):
-            run(request_, options=options)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    refused = pytest.raises(OutputError, match=r"cannot write \S*/x\.manifest\.json: File too large")
+    with files_of_at_most(sizes[0]), refused:
+        run(request_, options=options)
     assert left(request_) == []

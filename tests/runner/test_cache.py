@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cache_entries import CONTENT, KEY, built, files_of_at_most
+from cache_entries import CONTENT, KEY, built
+from full_disk import files_of_at_most
 
 from attendc.errors import InternalError, OutputError
 from attendc.runner.cache import StageCache, stage_key

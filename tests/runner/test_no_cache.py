@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cache_entries import KEY, built, files_of_at_most
+from cache_entries import KEY, built
+from full_disk import files_of_at_most
 
 from attendc.errors import OutputError
 from attendc.runner.cache import no_cache

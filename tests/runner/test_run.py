@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from full_disk import files_of_at_most
 from nets import RUN_FILES
 from word_stages import DONE, judge, recipe, word
 
@@ -311,17 +309,6 @@ def test_ctrl_c_leaves_nothing(here: Path, monkeypatch: pytest.MonkeyPatch, mome
         run_recipe(THREE, options=RunOptions(output))
     assert nothing_in(here)
     assert not MemoryFileSystem.store
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Let no file grow larger, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("output", ["out", "memory://bucket/out"])
