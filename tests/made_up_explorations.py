@@ -45,7 +45,7 @@ def a_result(trials: int = 24, *, ablate: bool = True, **changed: Any) -> dict[s
     best = max(
         (t for t in made if t.state == "complete" and t.feasible), key=lambda t: t.performance or 0, default=None
     )
-    ablations = plan(candidate_from(best.candidate), space, _CONSTRAINTS, _CORES) if best else ()
+    ablations = plan(candidate_from(best.config), space, _CONSTRAINTS, _CORES) if best else ()
     seen = [(t.choices, t.performance or 0.0) for t in made if t.choices and t.rungs]
     base = made[0].as_json()
     result = {
@@ -64,7 +64,7 @@ def a_result(trials: int = 24, *, ablate: bool = True, **changed: Any) -> dict[s
         "trials": [t.as_json() for t in made],
         "front": list(front(made, CORE)),
         "winner": best.number if best else None,
-        "baseline": {"name": "attendnext_nano", **{k: base[k] for k in (*_COSTS, "candidate", "accuracy")}},
+        "baseline": {"name": "attendnext_nano", **{k: base[k] for k in (*_COSTS, "config", "accuracy")}},
         "constraints": [
             {"name": BUILDABLE, "source": "the shapes of its layers"},
             *({"name": c.name, "source": c.source} for c in _CONSTRAINTS),
@@ -113,7 +113,7 @@ def _trial(number: int, candidate: Candidate, choices: dict[str, int]) -> Trial:
     return Trial(
         number=number,
         state=state,
-        candidate=candidate.as_dict(),
+        config=candidate.as_dict(),
         choices=choices,
         constraints=judge(candidate, _CONSTRAINTS, _CORES).constraints,
         **{name: getattr(cost, name) for name in _COSTS[:-1]},

@@ -101,7 +101,7 @@ def test_the_preset_that_ships_is_the_design_of_its_checkpoint_and_of_the_explor
     assert Candidate(preset.config, preset.height, preset.width) == design(PICO)
     told = json.loads((ROOT / "docs" / "explored.json").read_text())
     winner = next(trial for trial in told["trials"] if trial["number"] == told["winner"])
-    assert plainly(candidate_from(winner["candidate"])) == design(PICO)
+    assert plainly(candidate_from(winner["config"])) == design(PICO)
 
 
 def reached(path: Path) -> float:

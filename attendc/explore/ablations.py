@@ -57,7 +57,7 @@ class Ablation:
         """Return it JSON-ready; `accuracy` is None until somebody trains it."""
         cost = dataclasses.asdict(replace(self.cost, instructions=dict(self.cost.instructions)))
         told = {"part": self.part, "from": _plain(self.before), "to": _plain(self.after)}
-        return {**told, "candidate": self.candidate.as_dict(), **cost, "breaks": list(self.breaks), "accuracy": None}
+        return {**told, "config": self.candidate.as_dict(), **cost, "breaks": list(self.breaks), "accuracy": None}
 
 
 def plan(

@@ -77,7 +77,7 @@ def winner_of(trials: Sequence[Trial], search: Search) -> Trial | None:
 
 def ablations_of(winner: Trial, search: Search) -> tuple[Ablation, ...]:
     """Return the plan: each part of the winner taken back alone."""
-    return plan(candidate_from(winner.candidate), search.space, search.constraints, search.cores)
+    return plan(candidate_from(winner.config), search.space, search.constraints, search.cores)
 
 
 def trained_ablations(prepared: Prepared, winner: Trial) -> Mapping[str, float]:
@@ -85,9 +85,7 @@ def trained_ablations(prepared: Prepared, winner: Trial) -> Mapping[str, float]:
     with closing(_open_ablations(prepared, winner)) as study:
         trials = study.trials()
     return {
-        key_of(candidate_from(t.candidate)): t.accuracy
-        for t in trials
-        if t.state == "complete" and t.accuracy is not None
+        key_of(candidate_from(t.config)): t.accuracy for t in trials if t.state == "complete" and t.accuracy is not None
     }
 
 

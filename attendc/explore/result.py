@@ -71,7 +71,7 @@ def _baseline(name: str, trials: Sequence[Trial]) -> dict[str, Any] | None:
     if not found:
         return None
     one = found[0].as_json()
-    return {"name": name, **{k: one[k] for k in ("candidate", *_COSTS, "instructions", "accuracy")}}
+    return {"name": name, **{k: one[k] for k in ("config", *_COSTS, "instructions", "accuracy")}}
 
 
 def _ablations(prepared: Prepared, search: Search, winner: Trial) -> list[dict[str, Any]]:

@@ -155,7 +155,7 @@ def told_trial(
     """Return the fields of a `Trial` that are known before training."""
     facts = {**asdict(cost), "instructions": dict(cost.instructions)}
     return {
-        "candidate": candidate.as_dict(),
+        "config": candidate.as_dict(),
         "choices": dict(choices or {}),
         "constraints": dict(constraints),
         **facts,
@@ -176,7 +176,7 @@ def _first(
         return None
     by = best_proxy(trials)
     looked_at = found if by is not None else dict([next(iter(found.items()))])
-    scores = {k: search.protocol.proxies(candidate_from(f["candidate"])) for k, f in looked_at.items()}
+    scores = {k: search.protocol.proxies(candidate_from(f["config"])) for k, f in looked_at.items()}
     key = next(iter(scores)) if by is None else max(scores, key=lambda k: _rank(scores[k][by]))
     sizes = {name: len(choices) for name, choices in search.space.dimensions.items()}
     return Proposal(key, {**found[key], "proxies": scores[key]}, sizes, refused)

@@ -20,7 +20,7 @@ class Trial:
         number: of the trial in its study, from 0 in the order of creation.
         state: `complete` (trained to the end), `pruned` (trained to a rung and stopped there), `failed` (killed,
             withdrawn, or its training ended with an error), `running` or `waiting`.
-        candidate: the design, as `Candidate.as_dict()` gives it.
+        config: the design, as `Candidate.as_dict()` gives it: the config of the member, and `input_size`.
         choices: dimension of the space -> index of the choice; empty for the baseline.
         constraints: name -> why it is broken; empty text: it holds.
         params: parameters.
@@ -41,7 +41,7 @@ class Trial:
 
     number: int
     state: State
-    candidate: Mapping[str, Any]
+    config: Mapping[str, Any]
     choices: Mapping[str, int] = field(default_factory=dict)
     constraints: Mapping[str, str] = field(default_factory=dict)
     params: int = 0

@@ -120,7 +120,7 @@ def _train(study: Study, search: Search, claimed: FrozenTrial, work: Work) -> At
         with study.alive(claimed):
             try:
                 work.say(f"trial {told.number}: {told.params:,} parameters, {_cost(told, search)}")
-                search.protocol.train_candidate(candidate_from(told.candidate), measured)
+                search.protocol.train_candidate(candidate_from(told.config), measured)
                 study.finish(claimed, "complete", measured.values())
             except _PrunedError:
                 study.finish(claimed, "pruned", measured.values() if search.kind == "synthesis" else None)

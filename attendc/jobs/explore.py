@@ -157,4 +157,4 @@ def _preset(result: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
         f"{trial['params']:,} parameters, {trial['macs']:,} MACs, {cost},",
         f"accuracy {trial['accuracy']:.2%} on held-out images of {result['data']} after {result['epochs']} epochs.",
     )
-    return preset_yaml(plainly(candidate_from(trial["candidate"])), told)
+    return preset_yaml(plainly(candidate_from(trial["config"])), told)

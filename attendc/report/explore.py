@@ -58,7 +58,7 @@ def render_exploration(result: Facts) -> str:
         "front": front_table(result),
         "trials": trial_table(result),
         "design": design_table(result, winner),
-        "preset": yaml_text(winner["candidate"]) if winner else "",
+        "preset": yaml_text(winner["config"]) if winner else "",
         "u": _u_words(result),
         "part_pictures": [draw_parts(parts, w, k) for w, k in ((_WIDE, "wide"), (_NARROW, "narrow"))] if parts else (),
         "all_parts": parts_table(result["parts"]),

@@ -86,8 +86,8 @@ def _remark(trial: Facts) -> str:
 def design_table(result: Facts, winner: Facts | None) -> Table:
     """Return a row for each part that the search could choose: what the winner has, and what there was."""
     base = result["baseline"]
-    has = parts_of(winner["candidate"]) if winner else {}
-    had = parts_of(base["candidate"]) if base else {}
+    has = parts_of(winner["config"]) if winner else {}
+    had = parts_of(base["config"]) if base else {}
     heads = _words("part", *(("winner",) if winner else ()), *((base["name"],) if base else ()), "choices of the space")
     rows = (
         (

@@ -58,6 +58,8 @@ def test_the_folder_holds_results_page_presets_log_and_study(
     assert names(output) == sorted([*fronts, *rest])
     assert json.loads((output / "explore.json").read_text()) == result
     assert [t["state"] for t in result["trials"]] == ["complete", "complete"]
+    told = {"config", "constraints", "params", "macs", "instructions", "accuracy", "state"}
+    assert all(told <= trial.keys() for trial in result["trials"])
     assert result["winner"] in result["front"]
 
 

@@ -101,6 +101,6 @@ def expect_each_done_once(trials: tuple[Trial, ...], count: int) -> None:
     """
     begun = [t.state for t in trials if t.state != "waiting" or t.retry_of is not None]
     assert set(begun) <= {"complete", "pruned", "failed"}, begun
-    done = [str(t.candidate) for t in trials if t.done]
+    done = [str(t.config) for t in trials if t.done]
     assert len(done) == count
     assert len(set(done)) == count

@@ -145,7 +145,7 @@ def test_as_json_it_holds_the_design_its_cost_and_no_accuracy_yet() -> None:
     told = json.loads(json.dumps(planned(NANO_ARM)["downsample"].as_dict()))
     cost = dataclasses.asdict(planned(NANO_ARM)["downsample"].cost)
     assert (told["part"], told["from"], told["to"], told["accuracy"]) == ("downsample", "pool", "strided", None)
-    assert candidate_from(told["candidate"]).config.downsample == "strided"
+    assert candidate_from(told["config"]).config.downsample == "strided"
     assert {name: told[name] for name in cost} == cost
     assert planned(NANO_ARM)["resolution"].as_dict()["from"] == [32, 32]
 

@@ -19,7 +19,7 @@ SMALL = st.integers(-3, 3)
 
 def a_trial(number: int, *rungs: tuple[int, float], **scores: float) -> Trial:
     """Return a trial that reached an accuracy after each number of epochs."""
-    facts: dict[str, Any] = {"candidate": {}, "choices": {}, "state": "complete" if rungs else "running"}
+    facts: dict[str, Any] = {"config": {}, "choices": {}, "state": "complete" if rungs else "running"}
     reached = tuple({"epochs": epochs, "accuracy": accuracy} for epochs, accuracy in rungs)
     return Trial(number=number, rungs=reached, proxies=scores, **facts)
 

@@ -36,7 +36,7 @@ def test_what_killed_processes_had_is_done_by_others_and_nothing_twice(
     assert {t.worker.rpartition(":")[2] for t in killed} == {str(p.pid) for p in doomed}
     survivors = {str(p.pid) for p in others}
     for one in killed:  # the second may have been killed over the design of the first
-        (done,) = (t for t in trials if t.done and t.candidate == one.candidate)
+        (done,) = (t for t in trials if t.done and t.config == one.config)
         assert done.retry_of in {t.number for t in killed}
         assert done.worker.rpartition(":")[2] in survivors
     assert {t.worker.rpartition(":")[2] for t in trials if t.done} >= survivors

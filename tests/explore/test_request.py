@@ -28,7 +28,7 @@ def test_a_baseline_may_be_a_preset_or_a_file_with_one_and_sees_the_data(tmp_pat
     file, preset = (
         prepare(request(tmp_path, small_npz, baseline=name), Context()) for name in (str(path), "attendnext_nano")
     )
-    found = [candidate_from(prepared.first[0].facts["candidate"]) for prepared in (file, preset)]
+    found = [candidate_from(prepared.first[0].facts["config"]) for prepared in (file, preset)]
     assert (found[0].config.depths, found[0].height) == ((1, 1, 1, 1), 16)
     assert (found[1].config, found[1].height) == (replace(PRESETS["attendnext_nano"], classes=10, in_channels=1), 32)
     assert file.settings["baseline"] == found[0].as_dict()

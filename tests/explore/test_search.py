@@ -42,7 +42,7 @@ def as_trial(number: int, proposal: Proposal, accuracy: float) -> Trial:
 def test_what_is_proposed_keeps_every_constraint_and_tells_what_it_costs(search: Search) -> None:
     facts = proposed(search).facts
     assert set(facts["constraints"].values()) == {""}
-    assert facts["candidate"]["downsample"] == "pool"  # strided breaks two practices
+    assert facts["config"]["downsample"] == "pool"  # strided breaks two practices
     assert 0 < facts["instructions"][CORE] <= 3e6
     assert set(facts["proxies"]) == {"naswot", "synflow", "grad_norm", "snip"}
 
@@ -90,10 +90,10 @@ def test_a_part_that_earns_its_cost_is_drawn_more(search: Search) -> None:
     for number in range(12):
         found = proposed(one_each, keys=keys)
         keys |= {found.key}
-        accuracy = 0.9 if found.facts["candidate"]["activation"] == "relu" else 0.3
+        accuracy = 0.9 if found.facts["config"]["activation"] == "relu" else 0.3
         trials += (as_trial(number, found, accuracy),)
     later = [proposed(dataclasses.replace(one_each, salt=salt), trials, keys) for salt in range(20)]
-    assert sum(one.facts["candidate"]["activation"] == "relu" for one in later) >= 15
+    assert sum(one.facts["config"]["activation"] == "relu" for one in later) >= 15
 
 
 def test_a_pareto_search_draws_from_the_same_space_and_is_steered_too(search: Search) -> None:
@@ -103,14 +103,14 @@ def test_a_pareto_search_draws_from_the_same_space_and_is_steered_too(search: Se
     for number in range(12):
         found = proposed(pareto, trials, keys)
         keys |= {found.key}
-        accuracy = 0.9 if found.facts["candidate"]["activation"] == "relu" else 0.1
+        accuracy = 0.9 if found.facts["config"]["activation"] == "relu" else 0.1
         trials += (as_trial(number, found, accuracy),)
     later = [proposed(dataclasses.replace(pareto, salt=salt), trials, keys) for salt in range(1, 11)]
-    assert sum(one.facts["candidate"]["activation"] == "relu" for one in later) >= 7
+    assert sum(one.facts["config"]["activation"] == "relu" for one in later) >= 7
 
 
 def test_designs_with_the_same_layers_are_one(search: Search) -> None:
-    patch = candidate_from(proposed(search).facts["candidate"])
+    patch = candidate_from(proposed(search).facts["config"])
     other = dataclasses.replace(patch, config=dataclasses.replace(patch.config, stem_pool=not patch.config.stem_pool))
     assert other.key != patch.key
     assert key_of(other) == key_of(patch)  # a patch stem has no pool
@@ -128,7 +128,7 @@ def test_u_falls_by_two_decibels_for_each_point_of_accuracy_that_lacks() -> None
 def test_what_is_learned_compares_equal_training_and_leaves_the_baseline_out() -> None:
     goal = Goal(Weights(), CORE)
     early = ({"epochs": 1, "accuracy": 0.5},)
-    base: dict[str, Any] = {"candidate": {}, "params": 1_000_000, "instructions": {CORE: 1e6}}
+    base: dict[str, Any] = {"config": {}, "params": 1_000_000, "instructions": {CORE: 1e6}}
     trials = [
         Trial(0, "complete", **base, choices={"depth": 0}, rungs=early, baseline=True),
         Trial(1, "pruned", **base, choices={"depth": 0}, rungs=early),

@@ -36,7 +36,7 @@ def join(tmp_path: Path) -> Iterator[Join]:
 
 
 def proposal(key: str, **refused: int) -> Proposal:
-    facts: dict[str, Any] = {"candidate": {"design": key}, "choices": {"depth": 1}}
+    facts: dict[str, Any] = {"config": {"design": key}, "choices": {"depth": 1}}
     return Proposal(key, facts, {"depth": 3}, refused)
 
 
@@ -132,7 +132,7 @@ def test_a_trial_without_signs_of_life_is_tried_again_and_its_old_process_drops_
     assert again is not None
     first, second = other.trials()
     assert (first.state, first.error) == ("failed", "the process slow:1 was killed")
-    assert (second.number, second.retry_of, second.candidate) == (1, 0, first.candidate)
+    assert (second.number, second.retry_of, second.config) == (1, 0, first.config)
     with pytest.raises(TakenOverError, match="trial 0 was given to another process"):
         slow.write(taken, rungs=[{"epochs": 1, "accuracy": 1.0}])
     with pytest.raises(TakenOverError):

@@ -48,14 +48,14 @@ def test_each_trial_is_trained_to_the_end_or_to_a_rung(wanted: ExploreRequest, s
 def test_a_search_of_one_process_can_be_repeated(wanted: ExploreRequest, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     once, again = worked(wanted), worked(dataclasses.replace(wanted, output=tmp_path / "again"))
-    assert [(t.candidate, t.rungs, t.proxies) for t in once] == [(t.candidate, t.rungs, t.proxies) for t in again]
+    assert [(t.config, t.rungs, t.proxies) for t in once] == [(t.config, t.rungs, t.proxies) for t in again]
 
 
 def test_the_baseline_is_trained_first_and_never_stopped(wanted: ExploreRequest) -> None:
     given = dataclasses.replace(wanted, baseline="attendnext_nano_arm", epochs=2, budgets=("cortex-a76:0.5",))
     first, *others = worked(given)
     assert (first.number, first.baseline, first.state, first.choices) == (0, True, "complete", {})
-    assert first.candidate["input_size"] == [32, 32]
+    assert first.config["input_size"] == [32, 32]
     assert "instructions on cortex-a76" in [name for name, why in first.constraints.items() if why]  # it is not half
     assert all(t.instructions[CORE] <= first.instructions[CORE] / 2 for t in others)
 
@@ -113,7 +113,7 @@ def test_a_process_waits_for_the_trial_of_a_killed_one_and_does_it(wanted: Explo
     first, second = worked(dataclasses.replace(wanted, trials=1))
     assert time.monotonic() - started > 1  # it cannot know at once that nobody trains it any more
     assert (first.state, second.state, second.retry_of) == ("failed", "complete", 0)
-    assert second.candidate == first.candidate
+    assert second.config == first.config
 
 
 @pytest.mark.slow

@@ -101,7 +101,7 @@ def test_the_design_stands_beside_the_baseline_and_the_choices(page: str) -> Non
     assert told["width2"][1] == "32"  # PRESETS["attendnext_nano"].widths[1]
     assert told["stage_strides"][1] == "1 2 2 2"
     assert told["resolution"][1:] == ["32", ", ".join(map(str, RESULT["space"]["dimensions"]["resolution"]))]
-    assert told["gate"][0] == WINNER["candidate"]["gate"]
+    assert told["gate"][0] == WINNER["config"]["gate"]
 
 
 def test_what_was_learned_stands_with_its_error(page: str) -> None:
