@@ -132,7 +132,7 @@ def test_what_is_wrong_is_told_and_nothing_written(
 def test_of_a_shipped_checkpoint_early_layers_matter_most(
     mini: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_npz(tmp_path / "400.npz", mini, train=40)
+    data = write_npz(tmp_path / "200.npz", mini, train=20)
     given = ["--sensitivity", "--keep=0.25", "--json", f"--data={data}", f"-o{tmp_path / 's.svg'}"]
     assert main(["analyze", str(NANO), *given]) == 0
     found = json.loads(capfd.readouterr().out)

@@ -160,7 +160,7 @@ def check_plan(case: Case, net: nn.Module, pruned: Pruned) -> None:
 def test_a_pruned_member_meets_its_budget_and_loads_as_it_is(tmp_path: Path) -> None:
     met = []
 
-    @settings(DEAR, max_examples=25)
+    @settings(DEAR, max_examples=15)
     @given(cases())
     def one(case: Case) -> None:
         net, context = case.network(), Context()
