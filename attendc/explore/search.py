@@ -175,9 +175,9 @@ def _first(
     if not found:
         return None
     by = best_proxy(trials)
-    looked_at = found if by is not None else dict([next(iter(found.items()))])
-    scores = {k: search.protocol.proxies(candidate_from(f["config"])) for k, f in looked_at.items()}
-    key = next(iter(scores)) if by is None else max(scores, key=lambda k: _rank(scores[k][by]))
+    ranked = list(found) if by is not None else list(found)[:1]
+    scores = {k: search.protocol.proxies(candidate_from(found[k]["config"])) for k in ranked}
+    key = ranked[0] if by is None else max(ranked, key=lambda k: _rank(scores[k][by]))
     sizes = {name: len(choices) for name, choices in search.space.dimensions.items()}
     return Proposal(key, {**found[key], "proxies": scores[key]}, sizes, refused)
 
