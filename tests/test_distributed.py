@@ -168,6 +168,28 @@ def test_the_exit_code_is_that_of_the_first_process(exit_code_and_errors: tuple[
     assert "Traceback" not in errors.partition("torch/distributed/elastic")[0]
 
 
+SLOW_TO_END = """
+import os, sys, time
+import attendc
+
+leads = os.environ["RANK"] == "0"
+code = attendc.run_together(lambda: 4)
+if leads:
+    time.sleep(2)
+    print("the first process has said everything", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def test_the_others_wait_for_the_end_of_a_first_process_that_failed(tmp_path: Path) -> None:
+    """Else torchrun, which ends all when one fails, would end it before its last words."""
+    (tmp_path / "slow_to_end.py").write_text(SLOW_TO_END)
+    process = torchrun("slow_to_end.py", folder=tmp_path)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1
+    assert "the first process has said everything" in errors
+
+
 def lines_until(process: subprocess.Popen[str], beginning: str) -> Iterator[str]:
     assert process.stderr is not None
     for line in process.stderr:
